@@ -1,0 +1,14 @@
+# The image of Belfry: one static program and nothing else. It builds for any platform on the machine's own.
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG TARGETOS=linux TARGETARCH VERSION=dev
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /belfry ./cmd/belfry
+
+FROM scratch
+COPY --from=build /belfry /belfry
+USER 65532:65532
+ENTRYPOINT ["/belfry"]

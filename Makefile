@@ -1,0 +1,146 @@
+# Everything one does with Belfry. `make` alone prints the list.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+IMAGE    ?= ghcr.io/belfry-lb/belfry:$(VERSION)
+ENGINE   ?= $(firstword $(notdir $(shell command -v docker podman nerdctl 2>/dev/null)))
+FUZZTIME ?= 30s
+BENCH    ?= .
+
+# The sources may belong to another user than root, who runs the tests: Go need not ask git about them.
+export GOFLAGS ?= -buildvcs=false
+
+TOOLS          := $(CURDIR)/bin/tools
+CONTROLLER_GEN := $(TOOLS)/controller-gen
+GOLANGCI_LINT  := $(TOOLS)/golangci-lint
+HELM           := $(TOOLS)/helm
+KUSTOMIZE      := $(TOOLS)/kustomize
+BENCHSTAT      := $(TOOLS)/benchstat
+
+# Tests, the demo and the lab take helm from here.
+export BELFRY_HELM := $(HELM)
+
+# Packages by the kind of test that they hold.
+E2E         = go list ./e2e/...
+INTEGRATION = go list ./... | grep -v /e2e | grep -E '/integration(/|$$)'
+UNIT        = go list ./... | grep -vE '/(e2e|integration)(/|$$)'
+SOAK        = $(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build soak' . || true)))
+
+say = @printf '== %(%T)T %s\n' -1 "$(1)"
+
+##@ See
+
+.PHONY: help
+help: ## print this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: preflight $(HELM) ## bring up a real cluster, install Belfry in it and walk through what it does
+	@go run ./e2e/demo
+
+.PHONY: demo-down
+demo-down: ## take the demo's cluster down
+	@go run ./e2e/cluster/cmd/lab down --name demo
+
+##@ Build
+
+.PHONY: build
+build: ## build bin/belfry, one static program
+	$(call say,building bin/belfry $(VERSION))
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/belfry ./cmd/belfry
+
+.PHONY: image
+image: ## build the image IMAGE with ENGINE (docker, podman or nerdctl)
+	@[ -n "$(ENGINE)" ] || { echo "belfry: no container engine found: install docker or podman, or set ENGINE (the demo and the tests need none)" >&2; exit 1; }
+	$(call say,building image $(IMAGE) with $(ENGINE))
+	@$(ENGINE) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+.PHONY: generate
+generate: $(CONTROLLER_GEN) ## generate deepcopy, config/crd/bases and the chart's CRDs from api/
+	$(call say,generating from api/)
+	@$(CONTROLLER_GEN) object paths=./api/...
+	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
+	@tools/chart-crds.sh config/crd/bases charts/belfry/templates/crds
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## format the Go sources
+	@$(GOLANGCI_LINT) fmt
+
+.PHONY: clean
+clean: ## remove bin/ (caches and labs stay)
+	@rm -rf bin
+
+##@ Check
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## lint the Go sources
+	$(call say,linting)
+	@$(GOLANGCI_LINT) run ./...
+
+.PHONY: lint-chart
+lint-chart: $(HELM) $(KUSTOMIZE) ## lint the chart and build config/
+	$(call say,linting charts/belfry and building config/)
+	@$(HELM) lint --strict --quiet --kube-version 1.31.0 charts/belfry
+	@for dir in config/crd config/samples; do $(KUSTOMIZE) build $$dir >/dev/null; done
+
+.PHONY: verify-generated
+verify-generated: $(CONTROLLER_GEN) ## check that the generated files are fresh
+	$(call say,checking the generated files)
+	@tools/verify-generated.sh $(CONTROLLER_GEN)
+
+.PHONY: vet-modules
+vet-modules: ## check that go.mod is tidy and vet the nested modules
+	@tools/vet-modules.sh
+
+.PHONY: preflight
+preflight: ## check that the tests can run here: Linux, root, go, gcc, git
+	@tools/preflight.sh
+
+##@ Test
+
+.PHONY: test
+test: test-unit test-integration test-e2e ## run all tests: unit, integration, e2e
+
+.PHONY: test-unit
+test-unit: preflight $(HELM) ## run the tests of single packages, on fakes and in network namespaces
+	$(call say,unit tests)
+	@packages=$$($(UNIT)); go test -race -timeout 15m $$packages
+
+.PHONY: test-integration
+test-integration: preflight ## run the tests against a real kube-apiserver
+	$(call say,kube-apiserver and etcd: built from source where they are not cached)
+	@assets=$$(go run ./e2e/cluster/cmd/lab binaries); packages=$$($(INTEGRATION)); \
+	printf '== %(%T)T integration tests against %s\n' -1 "$$assets"; \
+	KUBEBUILDER_ASSETS=$$assets go test -race -count=1 -timeout 20m $$packages
+
+.PHONY: test-e2e
+test-e2e: preflight $(HELM) ## run the tests on a real cluster of namespaces
+	$(call say,e2e tests on a real cluster)
+	@packages=$$($(E2E)); go test -race -count=1 -p 1 -timeout 60m -v $$packages
+
+.PHONY: bench
+bench: $(BENCHSTAT) ## run the benchmarks BENCH six times each, bin/bench.txt is for benchstat
+	@mkdir -p bin; packages=$$($(UNIT)); \
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 -timeout 0 $$packages | tee bin/bench.txt
+	@$(BENCHSTAT) bin/bench.txt
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME
+	@tools/fuzz.sh $(FUZZTIME)
+
+.PHONY: soak
+soak: preflight $(HELM) ## run the long series (build tag soak), then fuzz; takes hours
+	@[ -z "$(SOAK)" ] || go test -race -count=1 -p 1 -tags soak -run '^TestSoak' -timeout 0 -v $(SOAK)
+	@[ "$(origin FUZZTIME)" = file ] && time=10m || time=$(FUZZTIME); tools/fuzz.sh $$time
+
+# Tools are built from the versions that tools/go.mod pins, whenever those change.
+import = $(shell sed -n '/^tool (/,/^)/p' tools/go.mod | grep -E '/$(1)(/v[0-9]+)?$$')
+
+$(TOOLS)/%: tools/go.mod tools/go.sum
+	$(call say,building $*)
+	@mkdir -p $(TOOLS)
+	@go build -C tools -o $@ $(strip $(call import,$*))

@@ -1,0 +1,39 @@
+package v1beta1
+
+// Annotations with which a Service asks for something. The first three are also read under MetalLB's two prefixes and in
+// its names; where both are set, ours win.
+const (
+	// AnnotationPool names the pool to take addresses from.
+	AnnotationPool = Group + "/pool"
+	// AnnotationIPs lists the addresses wanted, joined by commas.
+	AnnotationIPs = Group + "/ips"
+	// AnnotationSharingKey lets Services with the same value share an address when their ports do not clash.
+	AnnotationSharingKey = Group + "/sharing-key"
+	// AnnotationReservation names the IPReservation, in the Service's namespace, whose addresses to take.
+	AnnotationReservation = Group + "/reservation"
+	// AnnotationReallocate moves the Service to other addresses whenever its value changes.
+	AnnotationReallocate = Group + "/reallocate"
+)
+
+// Annotations that Belfry writes on Services.
+const (
+	// AnnotationReallocated is the last value of AnnotationReallocate that was acted upon.
+	AnnotationReallocated = Group + "/reallocated"
+	// AnnotationAllocatedFrom names the pools of a Service's addresses: one name, or names joined by commas in the
+	// order of status.loadBalancer.ingress. A Service without it is not ours to announce.
+	AnnotationAllocatedFrom = Group + "/allocated-from"
+)
+
+// Drain marks a node that is to announce nothing: a taint key (any effect counts) and an annotation key of Nodes.
+const Drain = Group + "/drain"
+
+// Condition types.
+const (
+	// ConditionAllocated on a Service tells whether it has the addresses it asked for, and if not, why.
+	ConditionAllocated = Group + "/Allocated"
+	// ConditionReady on our own kinds tells whether the object is valid and in use.
+	ConditionReady = "Ready"
+)
+
+// DefaultLoadBalancerClass is the spec.loadBalancerClass that Belfry answers to unless told otherwise.
+const DefaultLoadBalancerClass = Group + "/belfry"

@@ -1,0 +1,91 @@
+package v1beta1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// SpeakerInterface is a network interface that the speaker may announce on.
+type SpeakerInterface struct {
+	// Name of the interface, as `ip link` shows it.
+	Name string `json:"name"`
+	// MAC is the hardware address that answers carry.
+	MAC string `json:"mac"`
+	// Up is false while the interface has no carrier.
+	Up bool `json:"up"`
+	// Subnets are the prefixes of the addresses on the interface.
+	//
+	// +optional
+	// +listType=atomic
+	Subnets []string `json:"subnets,omitempty"`
+}
+
+// SpeakerMembers is how this speaker sees the others.
+type SpeakerMembers struct {
+	// Alive counts the speakers seen alive, this one included.
+	Alive int32 `json:"alive"`
+	// Missing names the nodes whose speaker Pod exists but which this speaker cannot see.
+	//
+	// +optional
+	// +listType=atomic
+	Missing []string `json:"missing,omitempty"`
+}
+
+// SpeakerL2 is what the speaker answers for on the local network.
+type SpeakerL2 struct {
+	// Addresses answered for with ARP or NDP; neighbours are joined to ranges ("192.0.2.10-192.0.2.12").
+	//
+	// +optional
+	// +listType=atomic
+	Addresses []string `json:"addresses,omitempty"`
+}
+
+// SpeakerStatusStatus carries what only the node knows.
+type SpeakerStatusStatus struct {
+	// Version of the speaker.
+	//
+	// +optional
+	Version string `json:"version,omitempty"`
+	// State of the speaker: starting, ready, restarting or draining.
+	//
+	// +optional
+	State string `json:"state,omitempty"`
+	// Interfaces that the speaker may announce on.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Interfaces []SpeakerInterface `json:"interfaces,omitempty"`
+	// Members is how this speaker sees the others.
+	//
+	// +optional
+	Members SpeakerMembers `json:"members,omitempty"`
+	// L2 is what the speaker answers for on the local network.
+	//
+	// +optional
+	L2 SpeakerL2 `json:"l2,omitempty"`
+}
+
+// SpeakerStatus is written by the speaker of the Node whose name it bears, when something has changed.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,categories=belfry
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Members",type=integer,JSONPath=`.status.members.alive`
+// +kubebuilder:printcolumn:name="L2 addresses",type=string,JSONPath=`.status.l2.addresses`
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type SpeakerStatus struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +optional
+	Status SpeakerStatusStatus `json:"status,omitempty"`
+}
+
+// SpeakerStatusList is a list of speakers' statuses.
+//
+// +kubebuilder:object:root=true
+type SpeakerStatusList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []SpeakerStatus `json:"items"`
+}

@@ -1,0 +1,86 @@
+// Package render runs the real helm on the chart, for tests.
+package render
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+)
+
+// The release that Chart renders, and the oldest Kubernetes that the chart is for.
+const (
+	Release           = "belfry"
+	Namespace         = "belfry-system"
+	KubernetesVersion = "1.31.0"
+)
+
+// Root returns the repository's root directory.
+func Root() (string, error) {
+	_, file, _, ok := runtime.Caller(0)
+	if !ok {
+		return "", errors.New("the program does not know its sources")
+	}
+	return filepath.Join(filepath.Dir(file), "..", ".."), nil
+}
+
+// Helm runs helm, in the repository's root, and returns what it printed; what it complained about is in the error. It is
+// the program that BELFRY_HELM names, else Go builds it, once per machine, as tools/go.mod pins it.
+func Helm(ctx context.Context, args ...string) ([]byte, error) {
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	if helm := os.Getenv("BELFRY_HELM"); helm != "" {
+		return run(ctx, root, helm, args...)
+	}
+	return run(ctx, root, "go", append([]string{"tool", "-modfile=tools/go.mod", "helm"}, args...)...)
+}
+
+func run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
+	var out, complaints bytes.Buffer
+	c := exec.CommandContext(ctx, name, args...)
+	c.Dir, c.Stdout, c.Stderr = dir, &out, &complaints
+	if err := c.Run(); err != nil {
+		return nil, fmt.Errorf("running %s: %w: %s%s", filepath.Base(name), err, complaints.Bytes(), out.Bytes())
+	}
+	return out.Bytes(), nil
+}
+
+// Chart renders the chart with values as `helm --set` takes them and returns its objects in the order of installation.
+func Chart(ctx context.Context, set ...string) ([]*unstructured.Unstructured, error) {
+	args := []string{"template", Release, "charts/belfry", "--namespace", Namespace, "--kube-version", KubernetesVersion}
+	for _, s := range set {
+		args = append(args, "--set", s)
+	}
+	out, err := Helm(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	return Decode(out)
+}
+
+// Decode reads a stream of YAML documents; empty ones are passed over.
+func Decode(stream []byte) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	d := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(stream), 4096)
+	for {
+		var o unstructured.Unstructured
+		switch err := d.Decode(&o); {
+		case errors.Is(err, io.EOF):
+			return objects, nil
+		case err != nil:
+			return nil, fmt.Errorf("decoding manifests: %w", err)
+		case len(o.Object) > 0:
+			objects = append(objects, &o)
+		}
+	}
+}

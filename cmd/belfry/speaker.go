@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/belfry-lb/belfry/internal/kube"
+	"github.com/belfry-lb/belfry/speaker"
+	"github.com/belfry-lb/belfry/speaker/members"
+)
+
+// speakerFlags is what `belfry speaker` can be told.
+type speakerFlags struct {
+	node, namespace         string
+	membersBind             string
+	failover                string
+	exclude                 []string
+	metricsAddr, healthAddr string
+	kubeconfig              string
+	classes                 kube.Classes
+	log                     kube.Log
+}
+
+func newSpeaker() *cobra.Command {
+	f := speakerFlags{classes: kube.DefaultClasses(), log: kube.DefaultLog()}
+	c := &cobra.Command{
+		Use:   "speaker",
+		Short: "Announce the addresses of Services from this node",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return f.run(c.Context(), c.ErrOrStderr()) },
+	}
+	f.add(c.Flags())
+	return c
+}
+
+func (f *speakerFlags) add(fs *pflag.FlagSet) {
+	f.classes.AddFlags(fs)
+	f.log.AddFlags(fs)
+	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig to use outside of a cluster; empty: KUBECONFIG, then the pod's service account")
+	fs.StringVar(&f.node, "node-name", os.Getenv("NODE_NAME"), "name of the Node this speaker runs on; default: NODE_NAME")
+	fs.StringVar(&f.namespace, "namespace", "", "namespace of the speaker Pods and of the gossip key; empty: POD_NAMESPACE, then the service account's")
+	fs.StringVar(&f.membersBind, "members-bind", os.Getenv("POD_IP"), "address of this node, IPv4 or IPv6, on which the speakers talk to each other, with or without a port (7947, TCP and UDP); default: POD_IP")
+	fs.StringVar(&f.failover, "failover", string(members.ProfileDefault), "how soon a dead node is noticed: fast, default or relaxed")
+	fs.StringSliceVar(&f.exclude, "exclude-interfaces", nil, "names or globs of interfaces never to announce on; empty: those of pods and CNIs")
+	fs.StringVar(&f.metricsAddr, "metrics-address", ":7980", `serve /metrics here; "0": nowhere`)
+	fs.StringVar(&f.healthAddr, "health-address", "127.0.0.1:7981", `serve /healthz and /readyz here; "0": nowhere`)
+}
+
+func (f *speakerFlags) run(ctx context.Context, logs io.Writer) error {
+	log, err := f.log.New(logs)
+	if err != nil {
+		return err
+	}
+	ctrl.SetLogger(log)
+	klog.SetLogger(log)
+	if f.node == "" {
+		return errors.New("--node-name is needed: the name of the Node this speaker runs on")
+	}
+	if f.namespace, err = kube.OwnNamespace(f.namespace); err != nil {
+		return err
+	}
+	bind, err := parseBind(f.membersBind)
+	if err != nil {
+		return err
+	}
+	mgr, err := f.manager()
+	if err != nil {
+		return err
+	}
+	s, err := speaker.New(speaker.Options{
+		Node: f.node, Namespace: f.namespace, Version: version, MembersBind: bind, Failover: members.Profile(f.failover),
+		Exclude: f.exclude, Classes: f.classes,
+		Client: mgr.GetClient(), Direct: mgr.GetAPIReader(), Cache: mgr.GetCache(), Log: log, Registerer: metrics.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("Starting", "version", version, "node", f.node)
+	return start(ctx, mgr, s)
+}
+
+func (f *speakerFlags) manager() (manager.Manager, error) {
+	scheme, err := kube.NewScheme()
+	if err != nil {
+		return nil, err
+	}
+	config, err := restConfig(f.kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.UserAgent = "belfry-speaker"
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                 scheme,
+		Metrics:                metricsserver.Options{BindAddress: f.metricsAddr},
+		HealthProbeBindAddress: f.healthAddr,
+		Cache:                  speaker.CacheOptions(f.node, f.namespace),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("building the manager: %w", err)
+	}
+	return mgr, nil
+}
+
+func start(ctx context.Context, mgr manager.Manager, s *speaker.Speaker) error {
+	ready := func(*http.Request) error { return s.Ready() }
+	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("speaker", ready), mgr.Add(s)); err != nil {
+		return fmt.Errorf("building the manager: %w", err)
+	}
+	return mgr.Start(ctx)
+}
+
+// parseBind reads an address with or without a port.
+func parseBind(s string) (netip.AddrPort, error) {
+	bind, err := netip.ParseAddrPort(s)
+	if err != nil {
+		var a netip.Addr
+		a, err = netip.ParseAddr(s)
+		bind = netip.AddrPortFrom(a, members.DefaultPort)
+	}
+	a := bind.Addr().Unmap()
+	if err != nil || a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" || bind.Port() == 0 {
+		return netip.AddrPort{}, fmt.Errorf("--members-bind: %q is no address of this node: write 192.0.2.1, 192.0.2.1:7947 or [2001:db8::1]:7947", s)
+	}
+	return netip.AddrPortFrom(a, bind.Port()), nil
+}

@@ -1,0 +1,147 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/belfry-lb/belfry/controllers"
+)
+
+func holder(t *testing.T) string {
+	t.Helper()
+	l := get(t, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: controllers.LeaseName}})
+	if l.Spec.HolderIdentity == nil {
+		return ""
+	}
+	return *l.Spec.HolderIdentity
+}
+
+// TestLeaderKilledBetweenPromiseAndPatch: the leader has promised addresses that it never got to write, some of them it
+// wrote without ever hearing of it, and then it is cut off.
+func TestLeaderKilledBetweenPromiseAndPatch(t *testing.T) {
+	const n = 30
+	clean(t)
+	create(t, newPool("a", "10.32.0.0/24"))
+	leader := start(t)
+	first := newService("before")
+	create(t, first)
+	hasAddresses(t, first, "10.32.0.0")
+	was := holder(t)
+	standby := start(t)
+
+	halves := func(r *http.Request) bool {
+		return r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/services/half-")
+	}
+	leader.net.loseAnswer.Store(&halves)
+	none := func(r *http.Request) bool {
+		return r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/services/none-")
+	}
+	leader.net.refuse.Store(&none)
+	for i := range n {
+		create(t, newService(fmt.Sprintf("none-%02d", i)), newService(fmt.Sprintf("half-%02d", i)))
+	}
+	leader.kill()
+	late := newService("after")
+	create(t, late)
+	allUnique(t, 2*n+2)
+	hasAddresses(t, first, "10.32.0.0")
+	if now := holder(t); now == was || now == "" {
+		t.Errorf("%q holds the lease, as before the leader was killed", now)
+	}
+	if err := <-leader.ended; err == nil || !strings.Contains(err.Error(), "leader election lost") {
+		t.Errorf("the old leader ended with %v, want that it lost the election", err)
+	} else {
+		leader.ended <- err
+	}
+	if got := standby.metric("belfry_assignments_total", "allocated=true"); got == 0 {
+		t.Error("the standby counted no assignment")
+	}
+}
+
+// TestLeaderLeaves: in an orderly end the next one need not wait for the lease to run out.
+func TestLeaderLeaves(t *testing.T) {
+	clean(t)
+	create(t, newPool("a", "10.33.0.0/24"))
+	leader := start(t)
+	s := newService("first-leader")
+	create(t, s)
+	hasAddresses(t, s, "10.33.0.0")
+	standby := start(t)
+	if err := leader.stop(); err != nil {
+		t.Fatal(err)
+	}
+	next := newService("second-leader")
+	create(t, next)
+	hasAddresses(t, next, "10.33.0.1")
+	if got := standby.net.written()["PATCH services/status"]; got != 1 {
+		t.Errorf("the new leader wrote %v, want one patch", standby.net.written())
+	}
+}
+
+// TestStandbyWritesNothing: a replica that does not lead leaves everything alone.
+func TestStandbyWritesNothing(t *testing.T) {
+	clean(t)
+	create(t, newPool("a", "10.34.0.0/24"))
+	leader := start(t)
+	s := newService("only-once")
+	create(t, s)
+	hasAddresses(t, s, "10.34.0.0")
+	standby := start(t, often)
+	for i := range 10 {
+		s := newService(fmt.Sprintf("only-once-%d", i))
+		create(t, s)
+		hasAddresses(t, s, fmt.Sprintf("10.34.0.%d", i+1))
+	}
+	if got := standby.net.written(); len(got) != 0 {
+		t.Errorf("the standby wrote %v", got)
+	}
+	if got := leader.net.written()["PATCH services/status"]; got != 11 {
+		t.Errorf("the leader wrote %v, want 11 patches", leader.net.written())
+	}
+}
+
+// TestFamilyOfWritesHasATimeout: the API server is told to give up on each write.
+func TestWritesHaveAServerSideTimeout(t *testing.T) {
+	clean(t)
+	create(t, newPool("a", "10.35.0.0/24"))
+	asked := make(chan string, 100)
+	watch := func(r *http.Request) bool {
+		if r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, "/status") {
+			asked <- r.URL.Query().Get("timeout")
+		}
+		return false
+	}
+	c := start(t)
+	c.net.refuse.Store(&watch)
+	s := newService("timed")
+	create(t, s)
+	hasAddresses(t, s, "10.35.0.0")
+	if got := <-asked; got != controllers.DefaultTiming().Write.String() {
+		t.Errorf("a write asked for a timeout of %q, want %v", got, controllers.DefaultTiming().Write)
+	}
+}
+
+// TestLeaderEndsWithWritesWaiting: what is on its way at the end of a leader is not sent twice nor lost.
+func TestLeaderEndsWithWritesWaiting(t *testing.T) {
+	const n = 100
+	clean(t)
+	create(t, newPool("a", "10.36.0.0/24"))
+	leader := start(t)
+	s := newService("warm")
+	create(t, s)
+	hasAddresses(t, s, "10.36.0.0")
+	for i := range n {
+		create(t, newService(fmt.Sprintf("wave-%03d", i), func(s *corev1.Service) {}))
+	}
+	if err := leader.stop(); err != nil {
+		t.Fatal(err)
+	}
+	start(t)
+	allUnique(t, n+1)
+}

@@ -1,0 +1,201 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/alloc"
+	"github.com/belfry-lb/belfry/internal/spec"
+)
+
+// reasonValid: the object is in use.
+const reasonValid = "Valid"
+
+// reportEvery is how long the reporter rests after each round, so that thousands of assignments are a few writes.
+const reportEvery = time.Second
+
+// facts is what the status of our own kinds is to say. Nobody changes it once it is made.
+type facts struct {
+	pools map[string]poolFacts
+	l2    map[string]objectFacts
+}
+
+type objectFacts struct {
+	generation int64
+	problem    *spec.Problem // nil: none
+}
+
+type poolFacts struct {
+	objectFacts
+	usage alloc.Usage
+}
+
+// publish hands the present facts to the reporter.
+func (a *allocator) publish() {
+	problems := map[string]*spec.Problem{}
+	for i, p := range a.probs {
+		problems[p.Kind+"/"+p.Name] = &a.probs[i]
+	}
+	f := &facts{pools: map[string]poolFacts{}, l2: map[string]objectFacts{}}
+	for _, o := range a.conf.Pools {
+		of := objectFacts{o.Generation, problems["IPAddressPool/"+o.Name]}
+		f.pools[o.Name] = poolFacts{of, a.table.Usage(o.Name)}
+		a.metrics.pool(o.Name, f.pools[o.Name].usage)
+	}
+	for _, o := range a.conf.L2Advertisements {
+		f.l2[o.Name] = objectFacts{o.Generation, problems["L2Advertisement/"+o.Name]}
+	}
+	for name := range a.shown {
+		if _, exists := f.pools[name]; !exists {
+			a.metrics.poolGone(name)
+		}
+	}
+	a.shown = f.pools
+	a.metrics.pending.Set(float64(len(a.table.Pending())))
+	a.report.take(f)
+}
+
+// reporter writes the status of our own kinds, where it is not so yet.
+type reporter struct {
+	log     logr.Logger
+	cache   client.Reader
+	client  client.Client
+	metrics *metrics
+	tell    func(client.Object, notice)
+
+	facts atomic.Pointer[facts]
+	wake  chan struct{}
+}
+
+// take replaces the facts and wakes the reporter; it never waits.
+func (r *reporter) take(f *facts) {
+	r.facts.Store(f)
+	r.poke()
+}
+
+func (r *reporter) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// NeedLeaderElection keeps it to the leader.
+func (r *reporter) NeedLeaderElection() bool { return true }
+
+// Start writes what differs until ctx ends, in one round a second at most.
+func (r *reporter) Start(ctx context.Context) error {
+	rest := time.NewTicker(reportEvery)
+	defer rest.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.wake:
+		}
+		if err := r.round(ctx); err != nil {
+			r.log.V(1).Info("status not written", "reason", err.Error())
+			r.poke()
+		}
+		rest.Reset(reportEvery)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-rest.C:
+		}
+	}
+}
+
+func (r *reporter) round(ctx context.Context) error {
+	f := r.facts.Load()
+	objects, err := configOf(ctx, r.cache)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for i := range objects.Pools {
+		o := &objects.Pools[i]
+		if pf, known := f.pools[o.Name]; known {
+			failed = first(failed, r.pool(ctx, o, pf))
+		}
+	}
+	for i := range objects.L2Advertisements {
+		o := &objects.L2Advertisements[i]
+		if of, known := f.l2[o.Name]; known {
+			failed = first(failed, r.l2(ctx, o, of))
+		}
+	}
+	return failed
+}
+
+func first(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+func (r *reporter) pool(ctx context.Context, o *v1beta1.IPAddressPool, f poolFacts) error {
+	was := o.Status
+	o.Status = v1beta1.IPAddressPoolStatus{
+		AssignedIPv4: f.usage.AssignedIPv4, AssignedIPv6: f.usage.AssignedIPv6,
+		AvailableIPv4: f.usage.AvailableIPv4, AvailableIPv6: f.usage.AvailableIPv6,
+		Conditions: slices.Clone(was.Conditions),
+	}
+	words := "its addresses may be assigned"
+	if n := f.usage.Outside; n > 0 {
+		words += fmt.Sprintf("; %d more are still held that it does not contain any more", n)
+	}
+	turned := meta.SetStatusCondition(&o.Status.Conditions, ready(f.objectFacts, words))
+	if equality.Semantic.DeepEqual(was, o.Status) {
+		return nil
+	}
+	return r.write(ctx, o, o.Status, f.objectFacts, turned)
+}
+
+func (r *reporter) l2(ctx context.Context, o *v1beta1.L2Advertisement, f objectFacts) error {
+	if !meta.SetStatusCondition(&o.Status.Conditions, ready(f, "it is in use")) {
+		return nil
+	}
+	return r.write(ctx, o, o.Status, f, true)
+}
+
+func ready(f objectFacts, words string) metav1.Condition {
+	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, Reason: reasonValid,
+		Message: words, ObservedGeneration: f.generation}
+	if f.problem != nil {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(f.problem.Reason), f.problem.Message
+	}
+	return c
+}
+
+// write sends the whole status: what is zero is required too, and a difference would leave it out.
+func (r *reporter) write(ctx context.Context, o client.Object, status any, f objectFacts, turned bool) error {
+	kind := reflect.TypeOf(o).Elem().Name()
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": o.GetResourceVersion()}, "status": status})
+	if err != nil {
+		return fmt.Errorf("encoding the status of %s %s: %w", kind, o.GetName(), err)
+	}
+	err = r.client.Status().Patch(context.WithoutCancel(ctx), o, client.RawPatch(types.MergePatchType, body))
+	r.metrics.write(kind, err)
+	if err != nil {
+		return fmt.Errorf("writing the status of %s %s: %w", kind, o.GetName(), err)
+	}
+	if f.problem != nil && turned {
+		r.tell(o, notice{warning: true, reason: string(f.problem.Reason), message: f.problem.Message})
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/alloc"
+	"github.com/belfry-lb/belfry/internal/kube"
+)
+
+// userAgent is how the API server knows the controller.
+const userAgent = "belfry-controller"
+
+// Options is all that a controller has to be told.
+type Options struct {
+	Classes   kube.Classes
+	Namespace string // where the Lease and the gossip key are
+	Timing    Timing
+	// FullPassEvery is how often every Service is looked at though nothing is known to have changed.
+	FullPassEvery  time.Duration
+	HealthAddress  string // host:port of /healthz and /readyz; "0": none
+	MetricsAddress string // host:port of /metrics; "0": none
+	Registerer     prometheus.Registerer
+	Log            logr.Logger
+}
+
+// DefaultOptions is what the flags say when nobody sets them.
+func DefaultOptions() Options {
+	return Options{
+		Classes:        kube.DefaultClasses(),
+		Timing:         DefaultTiming(),
+		FullPassEvery:  10 * time.Minute,
+		HealthAddress:  ":7981",
+		MetricsAddress: ":7980",
+	}
+}
+
+// leadership is the lease, and the client whose writes it guards.
+type leadership struct {
+	fence *fence
+	lease *leaseLock
+}
+
+// New returns a manager with everything that the controller runs. Nothing is started, nothing is asked of the API server
+// but which kinds it serves.
+func New(cfg *rest.Config, o Options) (manager.Manager, error) {
+	if err := o.Timing.validate(); err != nil {
+		return nil, err
+	}
+	cfg = rest.CopyConfig(cfg)
+	cfg.UserAgent = userAgent
+	cfg.QPS = -1 // the API server's own priority and fairness does it better
+	f := newFence(o.Timing)
+	lease, err := newLease(cfg, o.Namespace, f)
+	if err != nil {
+		return nil, err
+	}
+	mgr, err := newManager(cfg, o, lease)
+	if err != nil {
+		return nil, err
+	}
+	if err := setup(mgr, o, leadership{f, lease}); err != nil {
+		return nil, err
+	}
+	return mgr, nil
+}
+
+func newManager(cfg *rest.Config, o Options, lease *leaseLock) (manager.Manager, error) {
+	scheme, err := kube.NewScheme()
+	if err != nil {
+		return nil, err
+	}
+	shared, forever := true, time.Duration(-1)
+	mgr, err := manager.New(cfg, manager.Options{
+		Scheme: scheme,
+		Logger: o.Log,
+		Cache: cache.Options{
+			DefaultTransform: kube.Slim,
+			ByObject:         map[client.Object]cache.ByObject{&corev1.Service{}: {UnsafeDisableDeepCopy: &shared}},
+		},
+		LeaderElection:                      true,
+		LeaderElectionID:                    LeaseName,
+		LeaderElectionResourceLockInterface: lease,
+		LeaderElectionReleaseOnCancel:       true,
+		LeaseDuration:                       &o.Timing.Lease,
+		RenewDeadline:                       &o.Timing.Renew,
+		RetryPeriod:                         &o.Timing.Retry,
+		GracefulShutdownTimeout:             &forever, // the lease is not given away before the last write has returned
+		Metrics:                             metricsserver.Options{BindAddress: o.MetricsAddress},
+		HealthProbeBindAddress:              o.HealthAddress,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("building the manager: %w", err)
+	}
+	return mgr, nil
+}
+
+// setup is the table of contents: what the controller runs.
+func setup(mgr manager.Manager, o Options, lead leadership) error {
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	writer, err := newWriter(mgr, lead.fence)
+	if err != nil {
+		return err
+	}
+	tell := teller(mgr.GetEventRecorder(userAgent))
+	rep := newReporter(mgr, o, writer, m, tell)
+	for _, r := range []manager.Runnable{
+		rep,
+		newService(mgr, o, lead.fence, writer, m, rep, tell),
+		&gossip{log: o.Log.WithName("gossip"), fence: lead.fence, client: writer, namespace: o.Namespace, metrics: m},
+	} {
+		if err := mgr.Add(r); err != nil {
+			return fmt.Errorf("adding %T: %w", r, err)
+		}
+	}
+	return addChecks(mgr)
+}
+
+func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, m *metrics, rep *reporter, tell func(client.Object, notice)) *service {
+	return &service{
+		allocator: &allocator{
+			log: o.Log.WithName("allocator"), classes: o.Classes, now: time.Now, live: mgr.GetAPIReader(),
+			objects: newObjects(mgr.GetCache()), inbox: newInbox(), outbox: newOutbox(), retries: newRetries(),
+			metrics: m, report: rep, tell: tell, table: alloc.New(), since: map[types.NamespacedName]time.Time{},
+		},
+		fence: f, cache: mgr.GetCache(), client: writer, fullEvery: o.FullPassEvery,
+	}
+}
+
+func newReporter(mgr manager.Manager, o Options, writer client.Client, m *metrics, tell func(client.Object, notice)) *reporter {
+	return &reporter{log: o.Log.WithName("status"), cache: mgr.GetCache(), client: writer, metrics: m, tell: tell, wake: make(chan struct{}, 1)}
+}
+
+// newWriter returns the client for all that only a leader may write. It waits a little longer than the API server does.
+func newWriter(mgr manager.Manager, f *fence) (client.Client, error) {
+	cfg := rest.CopyConfig(mgr.GetConfig())
+	cfg.Timeout = f.timing.Write + f.timing.Write/4
+	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper { return f.wrap(rt) })
+	c, err := client.New(cfg, client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	if err != nil {
+		return nil, fmt.Errorf("building the client: %w", err)
+	}
+	return c, nil
+}
+
+func teller(r events.EventRecorder) func(client.Object, notice) {
+	return func(o client.Object, n notice) {
+		kind := corev1.EventTypeNormal
+		if n.warning {
+			kind = corev1.EventTypeWarning
+		}
+		r.Eventf(o, nil, kind, n.reason, "Assign", "%s", n.message)
+	}
+}
+
+// watched is what the cache holds, on a standby too: it then takes over with a full one.
+func watched() []client.Object {
+	return []client.Object{&corev1.Service{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}}
+}
+
+// addChecks makes a replica ready when its caches are, leader or not.
+func addChecks(mgr manager.Manager) error {
+	synced := map[string]func() bool{}
+	for _, kind := range watched() {
+		informer, err := mgr.GetCache().GetInformer(context.Background(), kind, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("watching %T: %w", kind, err)
+		}
+		synced[fmt.Sprintf("%T", kind)] = informer.HasSynced
+	}
+	ready := func(*http.Request) error {
+		for kind, has := range synced {
+			if !has() {
+				return fmt.Errorf("the cache of %s is not filled yet", kind)
+			}
+		}
+		return nil
+	}
+	if err := mgr.AddReadyzCheck("caches", ready); err != nil {
+		return fmt.Errorf("adding the readiness check: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding the liveness check: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/belfry-lb/belfry/e2e/cluster"
+)
+
+// Where Belfry is installed, and which image.
+const (
+	Namespace = "belfry-system"
+	Release   = "belfry"
+	repo      = "localhost/belfry"
+	tag       = "lab"
+)
+
+// BuildImage builds the product from this tree into an image and loads it into every node of the lab.
+func BuildImage(ctx context.Context, c *cluster.Cluster) error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	program, err := cluster.BuildBinary(ctx, filepath.Join(root, "cmd", "belfry"), "-s", "-w", "-X", "main.version=lab")
+	if err != nil {
+		return fmt.Errorf("building belfry: %w", err)
+	}
+	tar, err := cluster.BuildImage(cluster.ImageSpec{
+		Name: repo + ":" + tag, Files: map[string]string{"/belfry": program}, Entrypoint: []string{"/belfry"},
+	})
+	if err != nil {
+		return fmt.Errorf("building the image: %w", err)
+	}
+	return c.LoadImage(ctx, tar)
+}
+
+// BuildWebImage builds the lab's web server and loads it into every node.
+func BuildWebImage(ctx context.Context, c *cluster.Cluster) error {
+	tar, err := cluster.BuildWebImage(ctx)
+	if err != nil {
+		return fmt.Errorf("building the web image: %w", err)
+	}
+	return c.LoadImage(ctx, tar)
+}
+
+// Install installs the chart with helm, as a user would, and returns when its Pods are ready. Each set is a value, as in
+// `helm install --set`.
+func Install(ctx context.Context, c *cluster.Cluster, set ...string) error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	args := []string{
+		"upgrade", "--install", Release, filepath.Join(root, "charts", "belfry"), "--namespace", Namespace, "--create-namespace",
+		"--set", "image.repository=" + repo, "--set", "image.tag=" + tag, "--set", "image.pullPolicy=Never", "--wait", "--timeout", "3m",
+	}
+	for _, s := range set {
+		args = append(args, "--set", s)
+	}
+	_, err = Helm(ctx, c, args...)
+	return err
+}
+
+// PoolManifest is a pool of ten addresses of either family on the lab's LAN and an advertisement for it: the samples of
+// config/samples with the lab's own addresses.
+func PoolManifest(c *cluster.Cluster, name string, from, to int) string {
+	return fmt.Sprintf(`apiVersion: belfry.dev/v1beta1
+kind: IPAddressPool
+metadata:
+  name: %[1]s
+spec:
+  addresses:
+    - %[2]s-%[3]s
+    - %[4]s-%[5]s
+---
+apiVersion: belfry.dev/v1beta1
+kind: L2Advertisement
+metadata:
+  name: %[1]s
+spec:
+  ipAddressPools: [%[1]s]
+`, name, c.Addr4(from), c.Addr4(to), c.Addr6(from), c.Addr6(to))
+}

@@ -1,0 +1,168 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/belfry-lb/belfry/e2e/cluster"
+)
+
+// probeEvery is the rhythm of new connections, and probeTimeout is when one of them counts as failed.
+const (
+	probeEvery   = 10 * time.Millisecond
+	probeTimeout = 250 * time.Millisecond
+)
+
+// getTimeout bounds one fetch: a packet that nobody takes is lost without a word.
+const getTimeout = time.Second
+
+// Get fetches the page at an address and port from a host on the LAN.
+func Get(ctx context.Context, from *cluster.Host, at netip.AddrPort) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, getTimeout)
+	defer cancel()
+	return from.Curl(ctx, "http://"+at.String()+"/")
+}
+
+// attempt is one connection that a Probe opened.
+type attempt struct {
+	began time.Time
+	ok    bool
+}
+
+// Probe opens a new connection to an address every 10 ms and remembers which ones succeeded.
+type Probe struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu       sync.Mutex
+	attempts []attempt
+}
+
+// StartProbe starts probing from a host; Stop ends it.
+func StartProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort) *Probe {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &Probe{cancel: cancel, done: make(chan struct{})}
+	go p.run(ctx, from, to)
+	return p
+}
+
+// Stop ends the probing and waits for the last attempt.
+func (p *Probe) Stop() {
+	p.cancel()
+	<-p.done
+}
+
+func (p *Probe) run(ctx context.Context, from *cluster.Host, to netip.AddrPort) {
+	defer close(p.done)
+	var dials sync.WaitGroup
+	defer dials.Wait()
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			dials.Go(func() { p.dial(ctx, from, to) })
+		}
+	}
+}
+
+func (p *Probe) dial(ctx context.Context, from *cluster.Host, to netip.AddrPort) {
+	began := time.Now()
+	dial, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	conn, err := from.Dial(dial, "tcp", to.String())
+	if err == nil {
+		conn.Close()
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.attempts = append(p.attempts, attempt{began, err == nil})
+}
+
+// Counts returns how many attempts succeeded and how many failed so far.
+func (p *Probe) Counts() (ok, failed int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range p.attempts {
+		if a.ok {
+			ok++
+		} else {
+			failed++
+		}
+	}
+	return ok, failed
+}
+
+// AwaitSuccesses waits until n attempts have succeeded.
+func (p *Probe) AwaitSuccesses(ctx context.Context, n int) error {
+	return Eventually(ctx, fmt.Sprintf("%d connections", n), func(context.Context) error {
+		if ok, failed := p.Counts(); ok < n {
+			return fmt.Errorf("%d succeeded, %d failed", ok, failed)
+		}
+		return nil
+	})
+}
+
+// Silence is a time without a new connection.
+type Silence struct {
+	// Lasted from the beginning of the first attempt that failed to that of the first success begun after it.
+	Lasted time.Duration
+	// Later counts the attempts that failed after that success: endpoints that Kubernetes has not removed yet.
+	Later int
+}
+
+// AwaitSilence waits until attempts have failed and steady ones in a row have succeeded since. Attempts that fail in
+// between are counted apart, see Silence.
+func (p *Probe) AwaitSilence(ctx context.Context, steady int) (s Silence, err error) {
+	err = Eventually(ctx, "connections after the silence", func(context.Context) error {
+		s, err = p.silence(steady)
+		return err
+	})
+	return s, err
+}
+
+func (p *Probe) silence(steady int) (Silence, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var first, recovered time.Time
+	for _, a := range p.attempts {
+		if !a.ok && (first.IsZero() || a.began.Before(first)) {
+			first = a.began
+		}
+	}
+	if first.IsZero() {
+		return Silence{}, errors.New("no connection has failed")
+	}
+	for _, a := range p.attempts {
+		if a.ok && a.began.After(first) && (recovered.IsZero() || a.began.Before(recovered)) {
+			recovered = a.began
+		}
+	}
+	if recovered.IsZero() {
+		return Silence{}, errors.New("no connection has succeeded since")
+	}
+	s, run := Silence{Lasted: recovered.Sub(first)}, 0
+	for _, a := range p.attempts {
+		switch {
+		case !a.began.After(recovered):
+		case a.ok:
+			run++
+		default:
+			s.Later++
+			run = 0
+		}
+	}
+	if run < steady {
+		return s, fmt.Errorf("%d connections in a row have succeeded since, %d failed", run, s.Later)
+	}
+	return s, nil
+}

@@ -1,0 +1,191 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/belfry-lb/belfry/e2e/cluster"
+	"github.com/belfry-lb/belfry/e2e/harness"
+)
+
+const dualStack = "ipFamilyPolicy: RequireDualStack"
+
+func TestExposeDeployment(t *testing.T) {
+	s := newScene(t)
+	s.kubectl("expose", "deployment", "web", "--name", "exposed", "--type", "LoadBalancer", "--port", "80", "--target-port", "8080")
+	s.Cleanup(func() {
+		_, err := harness.Kubectl(context.Background(), lab, nil, "delete", "service", "exposed")
+		s.must(err)
+	})
+	a := s.addresses("exposed", 1)[0]
+	s.answer(a, 80)
+	if out := s.kubectl("get", "svc", "exposed"); !strings.Contains(out, a.String()) {
+		t.Errorf("EXTERNAL-IP is not %s:\n%s", a, out)
+	}
+	s.oneAnswers(a, s.owner(a))
+}
+
+func TestDualStackReachesSeveralPods(t *testing.T) {
+	s := newScene(t)
+	for _, a := range s.service(2, "dual", "web", dualStack, 80) {
+		pods := map[string]bool{}
+		s.eventually("answers of three pods at "+a.String(), func() error {
+			answer, err := s.get(lab.Client(1), a, 80)
+			pods[harness.Field(answer, "pod")] = err == nil
+			if delete(pods, ""); len(pods) < 3 {
+				return errors.Join(err, fmt.Errorf("%d pods have answered", len(pods)))
+			}
+			return nil
+		})
+		s.oneAnswers(a, s.owner(a))
+	}
+}
+
+func TestSingleStackIPv6(t *testing.T) {
+	s := newScene(t)
+	a := s.service(1, "six", "web", "ipFamilies: [IPv6]", 80)[0]
+	if !a.Is6() {
+		t.Fatalf("%s is no IPv6 address", a)
+	}
+	s.answer(a, 80)
+}
+
+func TestSeveralPortsAndTheirChange(t *testing.T) {
+	s := newScene(t)
+	a := s.service(1, "ports", "web", "", 80, 8081)[0]
+	s.answer(a, 80)
+	if got := harness.Field(s.answer(a, 8081), "port"); got != "8081" {
+		t.Errorf("port 8081 leads to %s", got)
+	}
+	s.kubectl("patch", "service", "ports", "--type=json", "-p", `[{"op":"replace","path":"/spec/ports/1","value":{"name":"renamed","port":90,"targetPort":8081}}]`)
+	s.answer(a, 90)
+	s.eventually("port 8081 to close", func() error { return mustFail(s.get(lab.Client(1), a, 8081)) })
+	if got := s.addresses("ports", 1)[0]; got != a {
+		t.Errorf("the address changed from %s to %s with a port", a, got)
+	}
+}
+
+func TestTCPAndUDPOnOnePort(t *testing.T) {
+	s := newScene(t)
+	s.apply(`apiVersion: v1
+kind: Service
+metadata: {name: both}
+spec:
+  type: LoadBalancer
+  ` + dualStack + `
+  selector: {app: web}
+  ports:
+    - {name: tcp, port: 53, targetPort: 8080, protocol: TCP}
+    - {name: udp, port: 53, targetPort: 9000, protocol: UDP}
+`)
+	for _, a := range s.addresses("both", 2) {
+		s.answer(a, 53)
+		s.eventually("UDP answer of "+a.String(), func() error { return askUDP(s.ctx, lab.Client(1), netip.AddrPortFrom(a, 53)) })
+	}
+}
+
+// askUDP sends a datagram and wants one back.
+func askUDP(ctx context.Context, from *cluster.Host, to netip.AddrPort) error {
+	conn, err := from.Dial(ctx, "udp", to.String())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("hello")); err != nil {
+		return err
+	}
+	b := make([]byte, 1500)
+	n, err := conn.Read(b)
+	if err == nil && harness.Field(string(b[:n]), "pod") == "" {
+		err = fmt.Errorf("the answer is %q", b[:n])
+	}
+	return err
+}
+
+func TestLocalKeepsTheClientsAddress(t *testing.T) {
+	s := newScene(t)
+	s.apply(harness.Web("one", 1))
+	s.must(harness.AwaitDeployment(s.ctx, lab, "default", "one"))
+	client := lab.Client(1)
+	for _, a := range s.service(2, "local", "one", dualStack+"\nexternalTrafficPolicy: Local", 80) {
+		answer := s.answer(a, 80)
+		want := client.V4()
+		if a.Is6() {
+			want = client.V6()
+		}
+		if host, _, err := net.SplitHostPort(harness.Field(answer, "client")); err != nil || host != want.String() {
+			t.Errorf("the pod saw %q, want %s", harness.Field(answer, "client"), want)
+		}
+		if owner := fmt.Sprintf("n%d", s.owner(a)); harness.Field(answer, "node") != owner {
+			t.Errorf("announced by %s, but the pod is on %s", owner, harness.Field(answer, "node"))
+		}
+	}
+}
+
+func TestSessionAffinity(t *testing.T) {
+	s := newScene(t)
+	a := s.service(1, "sticky", "web", "sessionAffinity: ClientIP", 80)[0]
+	first := harness.Field(s.answer(a, 80), "pod")
+	for range 20 {
+		answer, err := s.get(lab.Client(1), a, 80)
+		s.must(err)
+		if got := harness.Field(answer, "pod"); got != first {
+			t.Fatalf("answered by %s, before by %s", got, first)
+		}
+	}
+}
+
+func TestSourceRanges(t *testing.T) {
+	s := newScene(t)
+	allowed, refused := lab.Client(1), lab.Client(2)
+	a := s.service(1, "ranges", "web", fmt.Sprintf("loadBalancerSourceRanges: [%s/32]", allowed.V4()), 80)[0]
+	s.answer(a, 80)
+	for range 5 {
+		s.must(mustFail(s.get(refused, a, 80)))
+	}
+	_, err := s.get(allowed, a, 80)
+	s.must(err)
+}
+
+func TestFromPodsOfTheCluster(t *testing.T) {
+	for _, policy := range []string{"Cluster", "Local"} {
+		t.Run(policy, func(t *testing.T) {
+			s := newScene(t)
+			name := "inside-" + strings.ToLower(policy)
+			for _, a := range s.service(2, name, "web", dualStack+"\nexternalTrafficPolicy: "+policy, 80) {
+				for _, pod := range strings.Fields(s.kubectl("get", "pods", "-l", "app=web", "-o", "name")) {
+					s.eventually(a.String()+" from "+pod, func() error {
+						_, err := harness.Kubectl(s.ctx, lab, nil, "exec", pod, "--", "/web", "get", "http://"+netip.AddrPortFrom(a, 80).String()+"/")
+						return err
+					})
+				}
+			}
+		})
+	}
+}
+
+// mustFail turns success into an error.
+func mustFail(answer string, err error) error {
+	if err == nil {
+		return fmt.Errorf("it answers: %s", answer)
+	}
+	return nil
+}
+
+func containsAll(s string, parts ...string) bool {
+	for _, p := range parts {
+		if !strings.Contains(s, p) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,130 @@
+package spec
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+)
+
+// Pool is a set of addresses that may be given away.
+type Pool struct {
+	Name       string
+	UID        types.UID
+	Created    time.Time
+	Ranges     []Range // disjoint, ascending, IPv4 first
+	AutoAssign bool
+
+	Exclude         []Range // never handed out, though they are the pool's
+	AvoidBuggyIPs   bool    // nor IPv4 addresses that end in .0 or .255
+	Disabled        bool    // nothing new is assigned
+	Priority        int     // pools with a lower one are tried first; 0: after all others
+	Allowed         Allowed
+	ReuseCooldown   time.Duration // how long a freed address rests
+	MaxPerNamespace int           // addresses that a namespace may hold; 0: any number
+	Sharing         Sharing
+}
+
+// Allowed says which Services may have addresses of a pool: those whose namespace is named or selected, and that are
+// selected themselves. Empty lists let everybody pass.
+type Allowed struct {
+	Namespaces []string
+	Selectors  []labels.Selector // of namespaces
+	Services   []labels.Selector
+}
+
+// Allows tells whether a Service of this namespace, with these labels, may have an address.
+func (a Allowed) Allows(namespace string, ofNamespace, ofService labels.Set) bool {
+	in := len(a.Namespaces) == 0 && len(a.Selectors) == 0 || slices.Contains(a.Namespaces, namespace) || anyMatches(a.Selectors, ofNamespace)
+	return in && (len(a.Services) == 0 || anyMatches(a.Services, ofService))
+}
+
+func anyMatches(selectors []labels.Selector, l labels.Set) bool {
+	return slices.ContainsFunc(selectors, func(s labels.Selector) bool { return s.Matches(l) })
+}
+
+// Sharing says which Services may have one address of a pool together, given the same sharing key.
+type Sharing uint8
+
+// The three rules of sharing.
+const (
+	SharingAcrossNamespaces Sharing = iota
+	SharingSameNamespace
+	SharingNone
+)
+
+// Contains tells whether the address belongs to the pool.
+func (p Pool) Contains(a netip.Addr) bool {
+	i, found := slices.BinarySearchFunc(p.Ranges, a, func(r Range, a netip.Addr) int { return r.From.Compare(a) })
+	return found || i > 0 && p.Ranges[i-1].Contains(a)
+}
+
+// Has tells whether the pool has addresses of the family, free or not.
+func (p Pool) Has(f Family) bool {
+	return slices.ContainsFunc(p.Ranges, func(r Range) bool { return r.Family() == f })
+}
+
+func parsePool(o *v1beta1.IPAddressPool) (Pool, *Problem) {
+	p := Pool{
+		Name:       o.Name,
+		UID:        o.UID,
+		Created:    o.CreationTimestamp.Time,
+		AutoAssign: o.Spec.AutoAssign == nil || *o.Spec.AutoAssign,
+	}
+	for i, s := range o.Spec.Addresses {
+		r, err := ParseRange(string(s))
+		if err != nil {
+			return Pool{}, poolProblem(o.Name, ReasonBadRange, fmt.Sprintf("spec.addresses[%d]: %v", i, err))
+		}
+		p.Ranges = append(p.Ranges, r)
+	}
+	p.Ranges = Merge(p.Ranges)
+	return p, nil
+}
+
+// parsePools leaves out pools that are wrong in themselves and pools that overlap an older one.
+func parsePools(objects []v1beta1.IPAddressPool) (pools []Pool, problems []Problem) {
+	for i := range objects {
+		p, problem := parsePool(&objects[i])
+		if problem != nil {
+			problems = append(problems, *problem)
+			continue
+		}
+		pools = append(pools, p)
+	}
+	slices.SortFunc(pools, func(a, b Pool) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name)) })
+	kept := pools[:0]
+	for _, p := range pools {
+		if problem := p.overlap(kept); problem != nil {
+			problems = append(problems, *problem)
+			continue
+		}
+		kept = append(kept, p)
+	}
+	slices.SortFunc(kept, func(a, b Pool) int { return cmp.Compare(a.Name, b.Name) })
+	return kept, problems
+}
+
+func (p Pool) overlap(older []Pool) *Problem {
+	for _, o := range older {
+		for _, r := range p.Ranges {
+			for _, q := range o.Ranges {
+				if r.Overlaps(q) {
+					return poolProblem(p.Name, ReasonOverlap, fmt.Sprintf(
+						"%s overlaps %s of pool %s, which is older: nothing is assigned from this pool until one of them lets go of it", r, q, o.Name))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func poolProblem(name string, reason Reason, message string) *Problem {
+	return &Problem{Kind: "IPAddressPool", Name: name, Reason: reason, Message: message}
+}

@@ -1,0 +1,112 @@
+package speaker
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/belfry-lb/belfry/internal/plan"
+	"github.com/belfry-lb/belfry/speaker/l2"
+)
+
+var equalPrefixes = cmp.Options{cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{}), cmpopts.EquateEmpty()}
+
+func prefixes(list ...string) (out []netip.Prefix) {
+	for _, p := range list {
+		out = append(out, netip.MustParsePrefix(p))
+	}
+	return out
+}
+
+func eth0() l2.Interface {
+	return l2.Interface{
+		Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1},
+		Prefixes: prefixes("192.0.2.1/24", "192.0.2.7/24", "2001:db8::1/64", "fe80::1/64"),
+	}
+}
+
+// TestFactsOnTheWire fixes what speakers of two versions say to each other.
+func TestFactsOnTheWire(t *testing.T) {
+	b, err := factsOf([]l2.Interface{eth0(), {Name: "eth1"}}).encode()
+	must(t, err)
+	want := `{"interfaces":[` +
+		`{"name":"eth0","up":true,"prefixes":["192.0.2.0/24","2001:db8::/64","fe80::/64"]},{"name":"eth1","up":false}]}`
+	if diff := cmp.Diff(want, string(b)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDecodeFacts(t *testing.T) {
+	tests := []struct {
+		name, wire string
+		want       []plan.Interface
+		fails      bool
+	}{
+		{name: "no interfaces", wire: `{"interfaces":[]}`},
+		{name: "one", wire: `{"interfaces":[{"name":"a","up":true,"prefixes":["192.0.2.0/24"]}]}`,
+			want: []plan.Interface{{Name: "a", Up: true, Prefixes: prefixes("192.0.2.0/24")}}},
+		{name: "fields of a later version", wire: `{"links":1,"interfaces":[{"name":"a","mac":"x"}]}`, want: []plan.Interface{{Name: "a"}}},
+		{name: "another type", wire: `{"interfaces":"eth0"}`, fails: true},
+		{name: "a bad prefix", wire: `{"interfaces":[{"name":"a","prefixes":["192.0.2.0/99"]}]}`, fails: true},
+		{name: "nothing", wire: ``, fails: true},
+		{name: "no JSON", wire: "\x00", fails: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := decodeFacts([]byte(tt.wire))
+			if (err != nil) != tt.fails {
+				t.Fatalf("error %v", err)
+			}
+			if diff := cmp.Diff(tt.want, got.Interfaces, equalPrefixes); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestBook reads what one node says, step after step.
+func TestBook(t *testing.T) {
+	b := book{}
+	steps := []struct {
+		name  string
+		raw   string // "": nothing has arrived
+		want  string // name of the one interface
+		fails bool
+	}{
+		{name: "before anything arrived"},
+		{name: "first", raw: `{"interfaces":[{"name":"a"}]}`, want: "a"},
+		{name: "the same", raw: `{"interfaces":[{"name":"a"}]}`, want: "a"},
+		{name: "gone and back, not yet told again", want: "a"},
+		{name: "others", raw: `{"interfaces":[{"name":"b"}]}`, want: "b"},
+		{name: "not understood", raw: `[]`, fails: true},
+		{name: "still not, said once", raw: `[]`},
+		{name: "understood again", raw: `{"interfaces":[{"name":"c"}]}`, want: "c"},
+	}
+	for _, s := range steps {
+		var raw []byte
+		if s.raw != "" {
+			raw = []byte(s.raw)
+		}
+		f, err := b.read("n1", raw)
+		if (err != nil) != s.fails {
+			t.Fatalf("%s: error %v", s.name, err)
+		}
+		var got string
+		if len(f.Interfaces) > 0 {
+			got = f.Interfaces[0].Name
+		}
+		if got != s.want {
+			t.Errorf("%s: got %q, want %q", s.name, got, s.want)
+		}
+	}
+	b.keep(map[string]bool{"n1": true})
+	if len(b) != 1 {
+		t.Error("a node of the cluster is forgotten")
+	}
+	if b.keep(nil); len(b) != 0 {
+		t.Error("a node that is gone is remembered")
+	}
+}

@@ -1,0 +1,149 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const namespace = "belfry-system"
+
+// node is a host that runs a speaker.
+type node struct {
+	*host
+	name, addr string // addr: its own, on which the speakers talk
+	kubeconfig string
+	web        *http.Client // speaks from within the namespace
+	process    *exec.Cmd
+	exited     chan error
+}
+
+func newNode(t *testing.T, l lan, p *proxy, name string, cidrs ...string) *node {
+	t.Helper()
+	n := &node{host: newHost(t), name: name, kubeconfig: writeKubeconfig(t, config)}
+	l.join(n.host, name, cidrs...)
+	n.addr, _, _ = strings.Cut(cidrs[0], "/")
+	p.open(n.host)
+	n.web = &http.Client{Transport: &http.Transport{DialContext: n.dial, DisableKeepAlives: true}}
+	return n
+}
+
+// start runs the program on a thread of the namespace, which the process inherits. The thread stays until the process has
+// ended, so that the process dies with the test (Pdeathsig looks at the thread).
+func (n *node) start() {
+	n.t.Helper()
+	var logs bytes.Buffer
+	cmd := exec.Command(binary, "speaker", "--kubeconfig="+n.kubeconfig, "--node-name="+n.name, "--namespace="+namespace,
+		"--members-bind="+n.addr, "--log-format=console", "--log-level=debug",
+		"--metrics-address=127.0.0.1:7980", "--health-address=127.0.0.1:7981")
+	cmd.Stdout, cmd.Stderr = &logs, &logs
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	started, exited := make(chan error, 1), make(chan error, 1)
+	go func() {
+		exited <- n.in(func() error {
+			err := cmd.Start()
+			if started <- err; err != nil {
+				return err
+			}
+			return cmd.Wait()
+		})
+	}()
+	must(n.t, <-started)
+	n.process, n.exited = cmd, exited
+	n.t.Cleanup(func() {
+		if n.process == cmd {
+			_ = n.stop(unix.SIGKILL)
+		}
+		n.judge(&logs)
+	})
+}
+
+// judge reads the logs of a process that has ended.
+func (n *node) judge(logs *bytes.Buffer) {
+	if strings.Contains(logs.String(), "DATA RACE") {
+		n.t.Errorf("data race in the speaker of %s", n.name)
+	}
+	if n.t.Failed() {
+		n.t.Logf("speaker of %s:\n%s", n.name, logs)
+	}
+}
+
+// stop returns how the process ended.
+func (n *node) stop(s syscall.Signal) error {
+	n.t.Helper()
+	must(n.t, n.process.Process.Signal(s))
+	n.process = nil
+	return <-n.exited
+}
+
+func (n *node) get(url string) (string, error) {
+	r, err := n.web.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = r.Body.Close() }()
+	b, err := io.ReadAll(r.Body)
+	if err == nil && r.StatusCode != http.StatusOK {
+		err = errors.New(r.Status)
+	}
+	return string(b), err
+}
+
+func (n *node) ready() bool {
+	_, err := n.get("http://127.0.0.1:7981/readyz")
+	return err == nil
+}
+
+// metric returns the value of a metric without labels.
+func (n *node) metric(name string) float64 {
+	n.t.Helper()
+	text, err := n.get("http://127.0.0.1:7980/metrics")
+	must(n.t, err)
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
+			v, err := strconv.ParseFloat(value, 64)
+			must(n.t, err)
+			return v
+		}
+	}
+	n.t.Fatalf("%s has no metric %s", n.name, name)
+	return 0
+}
+
+// status returns the node's SpeakerStatus, an empty one if there is none.
+func (n *node) status() v1beta1.SpeakerStatus {
+	n.t.Helper()
+	var s v1beta1.SpeakerStatus
+	must(n.t, client.IgnoreNotFound(api.Get(context.Background(), client.ObjectKey{Name: n.name}, &s)))
+	return s
+}
+
+func writeKubeconfig(t *testing.T, c *rest.Config) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	k := clientcmdapi.NewConfig()
+	k.Clusters["envtest"] = &clientcmdapi.Cluster{Server: "https://" + server, CertificateAuthorityData: c.CAData}
+	k.AuthInfos["envtest"] = &clientcmdapi.AuthInfo{ClientCertificateData: c.CertData, ClientKeyData: c.KeyData}
+	k.Contexts["envtest"] = &clientcmdapi.Context{Cluster: "envtest", AuthInfo: "envtest"}
+	k.CurrentContext = "envtest"
+	must(t, clientcmd.WriteToFile(*k, path))
+	must(t, os.Chmod(path, 0o600))
+	return path
+}

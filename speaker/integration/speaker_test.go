@@ -1,0 +1,272 @@
+package integration
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+)
+
+// site is a LAN with nodes and one host that asks.
+type site struct {
+	t     *testing.T
+	api   *proxy
+	nodes []*node
+	asker *host
+}
+
+func newSite(t *testing.T) (*site, lan) {
+	t.Helper()
+	s := &site{t: t, api: newProxy(t, server), asker: newHost(t)}
+	newNamespace(t)
+	create(t, gossipKey())
+	return s, newLAN(t)
+}
+
+// up starts the speakers of all nodes and waits until they take part.
+func (s *site) up() {
+	s.t.Helper()
+	for _, n := range s.nodes {
+		create(s.t, n.object())
+		create(s.t, n.pod())
+	}
+	for _, n := range s.nodes {
+		n.start()
+	}
+	for _, n := range s.nodes {
+		eventually(s.t, n.name+" is ready", n.ready)
+	}
+}
+
+// owner waits until exactly one node answers for the address, and no other within the same moment.
+func (s *site) owner(a netip.Addr, of ...*node) *node {
+	s.t.Helper()
+	var owner *node
+	eventually(s.t, "one node answers for "+a.String(), func() bool {
+		macs := s.asker.answers(a)
+		i := slices.IndexFunc(of, func(n *node) bool { return len(macs) == 1 && n.mac() == macs[0] })
+		if i < 0 {
+			return false
+		}
+		owner = of[i]
+		return true
+	})
+	return owner
+}
+
+func (s *site) silent(a netip.Addr) {
+	s.t.Helper()
+	eventually(s.t, "nobody answers for "+a.String(), func() bool { return len(s.asker.answers(a)) == 0 })
+}
+
+// but returns the nodes without one.
+func (s *site) but(n *node) []*node {
+	return slices.DeleteFunc(slices.Clone(s.nodes), func(m *node) bool { return m == n })
+}
+
+func TestSpeakers(t *testing.T) {
+	s, l := newSite(t)
+	l.join(s.asker, "asker", "10.77.0.9/24")
+	for i, name := range []string{"n1", "n2", "n3"} {
+		s.nodes = append(s.nodes, newNode(t, l, s.api, name, netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)}).String()+"/24"))
+	}
+	web := netip.MustParseAddr("10.77.0.100")
+	create(t, pool("lan", "10.77.0.100-10.77.0.119"))
+	create(t, advertisement("lan", "lan"))
+	create(t, endpoints("web", "n1"))
+	create(t, service("web", "lan", web.String()))
+	s.up()
+	owner := s.owner(web, s.nodes...)
+
+	t.Run("statuses", func(t *testing.T) { testStatuses(t, s, owner) })
+	t.Run("passes that change nothing write nothing", func(t *testing.T) { testNoWrites(t, s) })
+	t.Run("a deleted status comes back", func(t *testing.T) { testDeletedStatus(t, s) })
+	t.Run("what is not ours is silent", func(t *testing.T) { testNotOurs(t, s) })
+	t.Run("an edit moves and silences", func(t *testing.T) { testEdits(t, s) })
+	t.Run("told to stop", func(t *testing.T) { testStop(t, s, web, unix.SIGTERM) })
+	t.Run("killed", func(t *testing.T) { testStop(t, s, web, unix.SIGKILL) })
+	t.Run("API server away", func(t *testing.T) { testFailStatic(t, s, web) })
+}
+
+func testStatuses(t *testing.T, s *site, owner *node) {
+	for _, n := range s.nodes {
+		want := v1beta1.SpeakerStatusStatus{
+			Version: "dev", State: "ready",
+			Interfaces: []v1beta1.SpeakerInterface{{Name: "eth0", MAC: n.mac(), Up: true, Subnets: []string{"10.77.0.0/24", "fe80::/64"}}},
+			Members:    v1beta1.SpeakerMembers{Alive: 3},
+		}
+		if n == owner {
+			want.L2.Addresses = []string{"10.77.0.100"}
+		}
+		var diff string
+		for end := n.status(); ; end = n.status() {
+			if diff = cmp.Diff(want, end.Status); diff == "" || t.Failed() {
+				break
+			}
+			eventually(t, n.name+"'s status changes; it differs by "+diff, func() bool {
+				return n.status().ResourceVersion != end.ResourceVersion
+			})
+		}
+		o := n.status()
+		if len(o.OwnerReferences) != 1 || o.OwnerReferences[0].Kind != "Node" || o.OwnerReferences[0].Name != n.name {
+			t.Errorf("%s's status is owned by %v", n.name, o.OwnerReferences)
+		}
+	}
+}
+
+// testNoWrites makes all speakers plan again, by labels of a Node that no selector asks for.
+func testNoWrites(t *testing.T, s *site) {
+	const passes = "belfry_speaker_pass_duration_seconds_count"
+	before := map[*node]v1beta1.SpeakerStatus{}
+	for _, n := range s.nodes {
+		before[n] = n.status()
+	}
+	for _, value := range []string{"1", "2", "3", "4", "5"} {
+		made := map[*node]float64{}
+		for _, n := range s.nodes {
+			made[n] = n.metric(passes)
+		}
+		label(t, s.nodes[0].name, value)
+		for _, n := range s.nodes {
+			eventually(t, n.name+" has passed", func() bool { return n.metric(passes) > made[n] })
+		}
+	}
+	for _, n := range s.nodes {
+		if diff := cmp.Diff(before[n], n.status()); diff != "" {
+			t.Errorf("%s wrote: %s", n.name, diff)
+		}
+	}
+}
+
+func label(t *testing.T, node, value string) {
+	t.Helper()
+	o := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"turn":"`+value+`"}}}`))
+	must(t, api.Patch(context.Background(), o, patch))
+}
+
+func testDeletedStatus(t *testing.T, s *site) {
+	old := s.nodes[0].status()
+	must(t, api.Delete(context.Background(), &old))
+	eventually(t, "the status is back", func() bool {
+		now := s.nodes[0].status()
+		return now.UID != old.UID && cmp.Equal(now.Status, old.Status)
+	})
+}
+
+func testNotOurs(t *testing.T, s *site) {
+	foreign, unmarked := service("foreign", "lan", "10.77.0.110"), service("unmarked", "lan", "10.77.0.111")
+	class := "example.com/lb"
+	foreign.Spec.LoadBalancerClass, unmarked.Annotations = &class, nil
+	last := service("last", "lan", "10.77.0.112") // announced when the others have been seen
+	for _, o := range []*corev1.Service{foreign, unmarked, last} {
+		create(t, endpoints(o.Name, "n1"))
+		create(t, o)
+	}
+	s.owner(netip.MustParseAddr("10.77.0.112"), s.nodes...)
+	for _, a := range []string{"10.77.0.110", "10.77.0.111"} {
+		if macs := s.asker.answers(netip.MustParseAddr(a)); len(macs) > 0 {
+			t.Errorf("%v answer for %s", macs, a)
+		}
+	}
+}
+
+// testEdits follows a Service with externalTrafficPolicy Local to its pods, until the Service is gone.
+func testEdits(t *testing.T, s *site) {
+	a := netip.MustParseAddr("10.77.0.115")
+	o, pods := service("local", "lan", a.String()), endpoints("local", "n1")
+	o.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+	create(t, pods)
+	create(t, o)
+	s.owner(a, s.nodes[0])
+	other := "n2"
+	pods.Endpoints[0].NodeName = &other
+	must(t, api.Update(context.Background(), pods))
+	s.owner(a, s.nodes[1])
+	must(t, api.Delete(context.Background(), o))
+	s.silent(a)
+}
+
+// testStop ends the owner's speaker, sees another node answer, and brings the speaker back.
+func testStop(t *testing.T, s *site, a netip.Addr, signal unix.Signal) {
+	owner := s.owner(a, s.nodes...)
+	if err := owner.stop(signal); signal == unix.SIGTERM && err != nil {
+		t.Errorf("the speaker of %s ended with %v", owner.name, err)
+	}
+	rest := s.but(owner)
+	s.owner(a, rest...)
+	for _, n := range rest {
+		eventually(t, n.name+"'s status misses "+owner.name, func() bool {
+			m := n.status().Status.Members
+			return m.Alive == 2 && slices.Equal(m.Missing, []string{owner.name})
+		})
+	}
+	owner.start()
+	eventually(t, owner.name+" is ready again", owner.ready)
+	s.owner(a, s.nodes...)
+	for _, n := range rest {
+		eventually(t, n.name+"'s status misses nobody", func() bool { return n.status().Status.Members.Alive == 3 })
+	}
+}
+
+// testFailStatic takes the API server away, then the owner.
+func testFailStatic(t *testing.T, s *site, a netip.Addr) {
+	owner := s.owner(a, s.nodes...)
+	rest := s.but(owner)
+	s.api.cut()
+	if c, err := owner.dial(context.Background(), "tcp", server); err == nil {
+		_ = c.Close()
+		t.Fatal("the API server can still be reached")
+	}
+	if now := s.owner(a, s.nodes...); now != owner {
+		t.Errorf("%s answers instead of %s though only the API server is away", now.name, owner.name)
+	}
+	_ = owner.stop(unix.SIGKILL)
+	heir := s.owner(a, rest...)
+	s.api.mend()
+	eventually(t, heir.name+"'s status tells of the address", func() bool {
+		return slices.Equal(heir.status().Status.L2.Addresses, []string{a.String()})
+	})
+	s.owner(a, heir)
+}
+
+// TestIPv6 has nodes without any IPv4 address, one of which waits for its port.
+func TestIPv6(t *testing.T) {
+	s, l := newSite(t)
+	l.join(s.asker, "asker", "2001:db8::9/64")
+	s.nodes = []*node{newNode(t, l, s.api, "v1", "2001:db8::1/64"), newNode(t, l, s.api, "v2", "2001:db8::2/64")}
+	web := netip.MustParseAddr("2001:db8::100")
+	create(t, pool("six", "2001:db8::100-2001:db8::1ff"))
+	create(t, advertisement("six", "six"))
+	create(t, endpoints("web", "v1"))
+	create(t, service("web", "six", web.String()))
+
+	var held net.Listener
+	must(t, s.nodes[1].in(func() (err error) {
+		held, err = net.Listen("tcp", "[2001:db8::2]:7947")
+		return err
+	}))
+	for _, n := range s.nodes {
+		create(t, n.object())
+		create(t, n.pod())
+		n.start()
+	}
+	s.owner(web, s.nodes[0])
+	if s.nodes[1].ready() {
+		t.Error("ready without a port")
+	}
+	must(t, held.Close())
+	eventually(t, "v2 is ready", s.nodes[1].ready)
+	owner := s.owner(web, s.nodes...)
+	must(t, owner.stop(unix.SIGTERM))
+	s.owner(web, s.but(owner)...)
+}

@@ -1,0 +1,316 @@
+package l2
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mdlayher/packet"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// patience bounds every wait for something that does happen.
+const patience = 15 * time.Second
+
+// host is a network namespace without a name: it goes with its last socket and thread.
+type host struct {
+	t  testing.TB
+	ns netns.NsHandle
+	nl *netlink.Handle
+}
+
+func newHost(t testing.TB) *host {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("needs root: it makes network namespaces")
+	}
+	h := &host{t: t}
+	made := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		var err error
+		h.ns, err = netns.New()
+		made <- err
+	}()
+	if err := <-made; err != nil {
+		t.Fatal("making a network namespace:", err)
+	}
+	t.Cleanup(func() { _ = h.ns.Close() })
+	var err error
+	if h.nl, err = netlink.NewHandleAt(h.ns, unix.NETLINK_ROUTE); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.nl.Close)
+	h.must(h.nl.LinkSetUp(h.link("lo")))
+	h.sysctl("conf/default/accept_dad", "0") // link-local addresses are usable at once
+	return h
+}
+
+func (h *host) must(err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// in runs fn on a thread of the namespace.
+func (h *host) in(fn func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		if err := netns.Set(h.ns); err != nil {
+			done <- err
+			return
+		}
+		done <- fn()
+	}()
+	return <-done
+}
+
+// sysctl writes below net/ipv6.
+func (h *host) sysctl(path, value string) {
+	h.t.Helper()
+	h.must(h.in(func() error { return os.WriteFile(filepath.Join("/proc/sys/net/ipv6", path), []byte(value), 0o644) }))
+}
+
+func (h *host) link(name string) netlink.Link {
+	h.t.Helper()
+	l, err := h.nl.LinkByName(name)
+	h.must(err)
+	return l
+}
+
+func (h *host) mac(name string) net.HardwareAddr { return h.link(name).Attrs().HardwareAddr }
+
+func (h *host) addAddr(name, cidr string) {
+	h.t.Helper()
+	a, err := netlink.ParseAddr(cidr)
+	h.must(err)
+	if a.IP.To4() == nil {
+		a.Flags = unix.IFA_F_NODAD
+	}
+	h.must(h.nl.AddrAdd(h.link(name), a))
+}
+
+// cable joins a and b with a pair of devices and sets both ends up.
+func cable(a *host, nameA string, b *host, nameB string) {
+	a.t.Helper()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = nameA
+	a.must(a.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: nameB, PeerNamespace: netlink.NsFd(b.ns)}))
+	a.must(a.nl.LinkSetUp(a.link(nameA)))
+	b.must(b.nl.LinkSetUp(b.link(nameB)))
+}
+
+// pair is a node and a neighbour on one cable, both called eth0.
+func pair(t testing.TB) (node, neighbour *host) {
+	t.Helper()
+	node, neighbour = newHost(t), newHost(t)
+	cable(node, "eth0", neighbour, "eth0")
+	node.addAddr("eth0", "192.0.2.2/24")
+	neighbour.addAddr("eth0", "192.0.2.9/24")
+	node.addAddr("eth0", "2001:db8::2/64")
+	neighbour.addAddr("eth0", "2001:db8::9/64")
+	node.settles("eth0")
+	neighbour.settles("eth0")
+	return node, neighbour
+}
+
+// settles waits until the kernel has seen the carrier and made the link-local address.
+func (h *host) settles(name string) {
+	h.t.Helper()
+	h.eventually(name+" up with a link-local address", func() bool {
+		list, err := dump(func() ([]netlink.Addr, error) { return h.nl.AddrList(h.link(name), netlink.FAMILY_V6) })
+		h.must(err)
+		return h.link(name).Attrs().RawFlags&unix.IFF_RUNNING != 0 && slices.ContainsFunc(list, func(a netlink.Addr) bool {
+			return a.IP.IsLinkLocalUnicast() && a.Flags&unix.IFA_F_TENTATIVE == 0
+		})
+	})
+}
+
+// announce runs an announcer on the host until the test ends.
+func (h *host) announce() *Announcer {
+	h.t.Helper()
+	a, err := New(Options{Log: testLog(h.t)})
+	h.must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- h.in(func() error { return a.Run(ctx) }) }()
+	h.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			h.t.Errorf("Run: %v", err)
+		}
+	})
+	select {
+	case <-a.Ready():
+	case err := <-ended:
+		h.t.Fatal("Run:", err)
+	}
+	return a
+}
+
+// eventually waits for a state of the kernel's that nothing else tells of.
+func (h *host) eventually(what string, ok func() bool) {
+	h.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(patience); !ok(); {
+		select {
+		case <-tick.C:
+		case <-end:
+			h.t.Fatal("did not happen: ", what)
+		}
+	}
+}
+
+// poke makes the kernel look for the neighbour, by sending it a datagram.
+func (h *host) poke(a netip.Addr) {
+	h.t.Helper()
+	h.must(h.in(func() error {
+		c, err := net.Dial("udp", netip.AddrPortFrom(a, 9).String())
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = c.Write([]byte("x"))
+		return err
+	}))
+}
+
+// neigh returns the kernel's neighbour entry.
+func (h *host) neigh(name string, a netip.Addr) (mac net.HardwareAddr, state int) {
+	h.t.Helper()
+	family := netlink.FAMILY_V4
+	if a.Is6() {
+		family = netlink.FAMILY_V6
+	}
+	list, err := dump(func() ([]netlink.Neigh, error) { return h.nl.NeighList(h.link(name).Attrs().Index, family) })
+	h.must(err)
+	for _, n := range list {
+		if n.IP.Equal(a.AsSlice()) {
+			return n.HardwareAddr, n.State
+		}
+	}
+	return nil, 0
+}
+
+func (h *host) setNeigh(name string, a netip.Addr, mac net.HardwareAddr, state int) {
+	h.t.Helper()
+	h.must(h.nl.NeighSet(&netlink.Neigh{LinkIndex: h.link(name).Attrs().Index, IP: a.AsSlice(), HardwareAddr: mac, State: state}))
+}
+
+// resolves waits until the host's kernel has found the address at mac.
+func (h *host) resolves(a netip.Addr, mac net.HardwareAddr) {
+	h.t.Helper()
+	h.poke(a)
+	h.eventually(a.String()+" resolved", func() bool {
+		got, state := h.neigh("eth0", a)
+		if state == unix.NUD_FAILED {
+			h.poke(a)
+		}
+		return state == unix.NUD_REACHABLE && got.String() == mac.String()
+	})
+}
+
+// tap reads and writes frames on one interface.
+type tap struct {
+	h      *host
+	conn   *packet.Conn
+	mac    net.HardwareAddr
+	frames chan []byte
+	done   sync.WaitGroup
+}
+
+func (h *host) tap(name string) *tap {
+	h.t.Helper()
+	l := h.link(name).Attrs()
+	p := &tap{h: h, mac: l.HardwareAddr, frames: make(chan []byte, 100_000)}
+	h.must(h.in(func() (err error) {
+		p.conn, err = packet.Listen(&net.Interface{Index: l.Index, Name: name}, packet.Raw, unix.ETH_P_ALL, nil)
+		return err
+	}))
+	p.keepAll()
+	p.done.Go(func() {
+		buf := make([]byte, 2048)
+		for {
+			n, _, err := p.conn.ReadFrom(buf)
+			if errors.Is(err, unix.ENETDOWN) {
+				continue
+			}
+			if err != nil {
+				return
+			}
+			p.frames <- append([]byte(nil), buf[:n]...)
+		}
+	})
+	h.t.Cleanup(func() {
+		_ = p.conn.Close()
+		p.done.Wait()
+	})
+	return p
+}
+
+// keepAll gives the socket room for bursts of thousands of frames.
+func (p *tap) keepAll() {
+	p.h.t.Helper()
+	raw, err := p.conn.SyscallConn()
+	p.h.must(err)
+	var set error
+	p.h.must(raw.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20) }))
+	p.h.must(set)
+}
+
+func (p *tap) send(frame []byte) {
+	p.h.t.Helper()
+	_, err := p.conn.WriteTo(frame, &packet.Addr{HardwareAddr: frame[:6]})
+	p.h.must(err)
+}
+
+// until returns what matching frames arrive up to and including the one that ends the wait.
+func (p *tap) until(what string, match func([]byte) bool, last func([]byte) bool) (got [][]byte) {
+	p.h.t.Helper()
+	end := time.After(patience)
+	for {
+		select {
+		case f := <-p.frames:
+			if match(f) {
+				got = append(got, f)
+			}
+			if last(f) {
+				return got
+			}
+		case <-end:
+			p.h.t.Fatalf("no %s; %d frames matched", what, len(got))
+		}
+	}
+}
+
+// next waits for one matching frame.
+func (p *tap) next(what string, match func([]byte) bool) []byte {
+	p.h.t.Helper()
+	got := p.until(what, match, match)
+	return got[len(got)-1]
+}
+
+// memberships counts the IPv6 groups that the node's kernel has joined on eth0.
+func (h *host) memberships(t *testing.T) (n int) {
+	t.Helper()
+	h.must(h.in(func() error {
+		b, err := os.ReadFile("/proc/thread-self/net/igmp6")
+		n = bytes.Count(b, []byte(" eth0 "))
+		return err
+	}))
+	return n
+}

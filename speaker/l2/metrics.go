@@ -1,0 +1,41 @@
+package l2
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	arpReplies, ndpReplies *prometheus.CounterVec // interface
+	gratuitous             *prometheus.CounterVec // interface, protocol
+	failures               *prometheus.CounterVec // interface, protocol
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "belfry", Subsystem: "l2", Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		arpReplies: counter("arp_replies_total", "ARP requests answered.", "interface"),
+		ndpReplies: counter("ndp_replies_total", "IPv6 neighbour solicitations answered.", "interface"),
+		gratuitous: counter("gratuitous_total", "Gratuitous ARP packets and unsolicited neighbour advertisements sent.", "interface", "protocol"),
+		failures:   counter("socket_failures_total", "Sockets that could not be opened or failed, and were tried again.", "interface", "protocol"),
+	}
+	if r == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.arpReplies, m.ndpReplies, m.gratuitous, m.failures} {
+		if err := r.Register(c); err != nil {
+			return nil, fmt.Errorf("registering L2 metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) replies(name string, p protocol) prometheus.Counter {
+	if p == protocolARP {
+		return m.arpReplies.WithLabelValues(name)
+	}
+	return m.ndpReplies.WithLabelValues(name)
+}

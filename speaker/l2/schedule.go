@@ -1,0 +1,103 @@
+package l2
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+const (
+	// A takeover is announced burstCount times: first at once, then after each burstGap. RFC 4861 §7.2.6 allows three.
+	burstCount = 3
+	burstGap   = 400 * time.Millisecond
+	// refreshEvery (±25 %) is how often everything is announced again, for neighbours that missed or lost it.
+	refreshEvery = 3 * time.Minute
+	// chunk is how many addresses are announced before the owner looks at its other work.
+	chunk = 64
+	// refreshPace is the pause between the chunks of a refresh, for which nobody is waiting.
+	refreshPace = 10 * time.Millisecond
+	// Failed sockets are opened again after minBackoff, doubling up to maxBackoff (±25 %).
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 30 * time.Second
+	// settle is the least time between two scans; the first after a pause comes at once.
+	settle = 50 * time.Millisecond
+)
+
+// spread varies d by up to a quarter in either direction, so that nodes do not act in step.
+func spread(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2) }
+
+// backoff returns the pause after the n-th failure in a row, n ≥ 1.
+func backoff(n int) time.Duration {
+	d := minBackoff
+	for ; n > 1 && d < maxBackoff; n-- {
+		d *= 2
+	}
+	return spread(min(d, maxBackoff))
+}
+
+// wave is a set of addresses to be announced on one socket a number of times.
+type wave struct {
+	on     slotKey
+	addrs  []netip.Addr
+	at     time.Time     // of the next part of the present round
+	rounds int           // left, the present one included
+	done   int           // addresses of the present round that were announced
+	pace   time.Duration // between the parts of a round
+
+	failures int // to send the next part, in a row
+}
+
+// waves are few: one per takeover in the last second, and one per socket while it is refreshed.
+type waves []*wave
+
+func (ws *waves) add(w wave) {
+	if len(w.addrs) > 0 {
+		*ws = append(*ws, &w)
+	}
+}
+
+// drop forgets everything that was to be announced on a socket.
+func (ws *waves) drop(on slotKey) {
+	*ws = slices.DeleteFunc(*ws, func(w *wave) bool { return w.on == on })
+}
+
+// first returns the wave whose turn is next, or nil: of those that are due the one least far along, so that a takeover
+// need not wait for another one's thousands of addresses, else the earliest.
+func (ws waves) first(now time.Time) *wave {
+	var next *wave
+	for _, w := range ws {
+		if next == nil || w.before(next, now) {
+			next = w
+		}
+	}
+	return next
+}
+
+func (w *wave) before(o *wave, now time.Time) bool {
+	if !w.at.After(now) && !o.at.After(now) {
+		return w.done < o.done
+	}
+	return w.at.Before(o.at)
+}
+
+// part returns the addresses to announce now.
+func (w *wave) part() []netip.Addr { return w.addrs[w.done:min(w.done+chunk, len(w.addrs))] }
+
+// advance moves on after the part was announced: to the next part or round, or out of the list after the last.
+func (ws *waves) advance(w *wave, now time.Time) {
+	w.failures, w.done, w.at = 0, w.done+len(w.part()), now.Add(w.pace)
+	if w.done < len(w.addrs) {
+		return
+	}
+	w.rounds, w.done, w.at = w.rounds-1, 0, now.Add(burstGap)
+	if w.rounds == 0 {
+		*ws = slices.DeleteFunc(*ws, func(o *wave) bool { return o == w })
+	}
+}
+
+// postpone has the part tried again later: a link that has just come up may not send yet.
+func (w *wave) postpone(now time.Time) {
+	w.failures++
+	w.at = now.Add(backoff(w.failures))
+}

@@ -1,0 +1,125 @@
+package speaker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/belfry-lb/belfry/internal/kube"
+	"github.com/belfry-lb/belfry/speaker/l2"
+	"github.com/belfry-lb/belfry/speaker/members"
+)
+
+// Options is what a speaker must be told.
+type Options struct {
+	Node        string         // name of the Node it runs on
+	Namespace   string         // where the speaker Pods and the gossip key are
+	Version     string         // of the program
+	MembersBind netip.AddrPort // address and port (TCP and UDP) of the group; all speakers use the same port and family
+	Failover    members.Profile
+	Exclude     []string // globs of interfaces never to announce on; nil: those of pods and CNIs
+	Classes     kube.Classes
+
+	Client     client.Client // cached reads, direct writes
+	Direct     client.Reader // reads from the API server itself
+	Cache      cache.Cache   // made with CacheOptions
+	Log        logr.Logger
+	Registerer prometheus.Registerer // nil: no metrics are exported
+}
+
+// Speaker announces addresses from this node.
+type Speaker struct {
+	o         Options
+	announcer *l2.Announcer
+	reporter  *reporter
+	metrics   metrics
+	changed   signal      // something in the caches changed
+	ready     atomic.Bool // the speaker takes part
+}
+
+// New builds a speaker; Start runs it. It fails on a malformed glob in Exclude and on metrics that are registered already.
+func New(o Options) (*Speaker, error) {
+	announcer, err := l2.New(l2.Options{Log: o.Log.WithName("l2"), Exclude: o.Exclude, Registerer: o.Registerer})
+	if err != nil {
+		return nil, fmt.Errorf("building the layer 2 announcer: %w", err)
+	}
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	return &Speaker{
+		o:         o,
+		announcer: announcer,
+		reporter:  newReporter(o.Node, o.Client, o.Direct, o.Log.WithName("status")),
+		metrics:   m,
+		changed:   newSignal(),
+	}, nil
+}
+
+// NeedLeaderElection is false: every node has its speaker.
+func (s *Speaker) NeedLeaderElection() bool { return false }
+
+// Ready returns an error until the speaker takes part: caches synced, sockets open, join window over.
+func (s *Speaker) Ready() error {
+	if !s.ready.Load() {
+		return errors.New("the speaker is starting: caches, sockets or the group are not ready yet")
+	}
+	return nil
+}
+
+// Start announces until ctx ends. Then it leaves the group, so that others take over, and falls silent last. What it needs
+// to begin with (API server, gossip key, port) it waits for; it returns an error when a part fails for good.
+func (s *Speaker) Start(ctx context.Context) error {
+	if !s.watch(ctx) || !s.o.Cache.WaitForCacheSync(ctx) {
+		return nil // told to stop before the API server was heard
+	}
+	key, ok := s.awaitKey(ctx)
+	if !ok || !s.awaitPort(ctx) {
+		return nil
+	}
+	group, err := members.New(members.Options{
+		Name: s.o.Node, Bind: s.o.MembersBind, Key: key, Profile: s.o.Failover,
+		Version: s.o.Version, Log: s.o.Log.WithName("members"), Registerer: s.o.Registerer,
+	})
+	if err != nil {
+		return fmt.Errorf("building the group: %w", err)
+	}
+	return s.run(ctx, group, key)
+}
+
+// run owns the parts. The announcer outlives the others: it answers until the group has been told that we leave.
+func (s *Speaker) run(ctx context.Context, group *members.Group, key []byte) error {
+	wire, silence := context.WithCancel(context.WithoutCancel(ctx))
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error {
+		if err := s.announcer.Run(wire); err != nil {
+			return fmt.Errorf("running the layer 2 announcer: %w", err)
+		}
+		return nil
+	})
+	all.Go(func() error {
+		defer silence()
+		talk, ctx := errgroup.WithContext(ctx)
+		talk.Go(func() error { return group.Run(ctx) })
+		talk.Go(func() error { s.reporter.run(ctx); return nil })
+		talk.Go(func() error { s.passes(group, key).run(ctx); return nil })
+		return talk.Wait()
+	})
+	return all.Wait()
+}
+
+func (s *Speaker) passes(group *members.Group, key []byte) *passer {
+	return &passer{
+		o: s.o, key: key, group: group, announcer: s.announcer, metrics: s.metrics,
+		gather: gatherer{reader: s.o.Client, classes: s.o.Classes, log: s.o.Log, book: book{}},
+		report: s.reporter.report, changed: s.changed, ready: &s.ready,
+	}
+}

@@ -1,0 +1,139 @@
+package speaker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/speaker/l2"
+)
+
+// Pauses of the reporter, before jitter.
+const (
+	writePause    = time.Second // the least time between two writes
+	longestRetry  = 30 * time.Second
+	retryDoubling = 5 // failures until the pause has grown to longestRetry
+)
+
+// reporter brings the SpeakerStatus of this node to what was last reported, whatever has become of it meanwhile. While
+// the cache shows that, it asks and writes nothing.
+type reporter struct {
+	node   string
+	client client.Client // reads come from the cache
+	direct client.Reader // the API server itself, before each write
+	log    logr.Logger
+	wanted atomic.Pointer[v1beta1.SpeakerStatusStatus]
+	look   signal // what is wanted or what is there may have changed
+	pause  time.Duration
+}
+
+func newReporter(node string, c client.Client, direct client.Reader, log logr.Logger) *reporter {
+	return &reporter{node: node, client: c, direct: direct, log: log, look: newSignal(), pause: writePause}
+}
+
+// report hands over what the status should be. It never blocks.
+func (r *reporter) report(s v1beta1.SpeakerStatusStatus) {
+	r.wanted.Store(&s)
+	r.look.raise()
+}
+
+func (r *reporter) run(ctx context.Context) {
+	failures := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.look:
+		}
+		wrote, err := r.bring(ctx)
+		if err != nil && ctx.Err() == nil {
+			r.tell(err, failures)
+			sleep(ctx, jitter(min(r.pause<<min(failures, retryDoubling), longestRetry)))
+			failures++
+			r.look.raise()
+			continue
+		}
+		if failures = 0; wrote {
+			sleep(ctx, jitter(r.pause))
+		}
+	}
+}
+
+// tell logs the first failure in a row. A conflict is no failure: somebody was faster.
+func (r *reporter) tell(err error, failures int) {
+	log := r.log
+	if failures > 0 || apierrors.IsConflict(err) {
+		log = log.V(1)
+	}
+	log.Info("Could not write SpeakerStatus, trying again", "node", r.node, "reason", err.Error())
+}
+
+// bring writes the status if it is not what is wanted.
+func (r *reporter) bring(ctx context.Context) (wrote bool, err error) {
+	want := r.wanted.Load()
+	if want == nil {
+		return false, nil
+	}
+	var o v1beta1.SpeakerStatus
+	key := types.NamespacedName{Name: r.node}
+	if err := r.client.Get(ctx, key, &o); err == nil && equality.Semantic.DeepEqual(o.Status, *want) {
+		return false, nil
+	}
+	o = v1beta1.SpeakerStatus{}
+	err = r.direct.Get(ctx, key, &o)
+	switch {
+	case apierrors.IsNotFound(err):
+		if err := r.create(ctx, &o); err != nil {
+			return false, fmt.Errorf("creating SpeakerStatus: %w", err)
+		}
+	case err != nil:
+		return false, fmt.Errorf("reading SpeakerStatus: %w", err)
+	case equality.Semantic.DeepEqual(o.Status, *want):
+		return false, nil // the cache is behind
+	}
+	o.Status = *want
+	if err := r.client.Status().Update(ctx, &o); err != nil {
+		return false, fmt.Errorf("writing SpeakerStatus: %w", err)
+	}
+	return true, nil
+}
+
+var errNoNode = errors.New("its Node is not there yet")
+
+// create makes the object, owned by its Node so that it goes with it.
+func (r *reporter) create(ctx context.Context, o *v1beta1.SpeakerStatus) error {
+	var node corev1.Node
+	err := r.client.Get(ctx, types.NamespacedName{Name: r.node}, &node)
+	if apierrors.IsNotFound(err) {
+		return errNoNode
+	}
+	if err != nil {
+		return err
+	}
+	o.Name = r.node
+	o.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}
+	return r.client.Create(ctx, o)
+}
+
+// statusInterfaces writes the interfaces as users read them.
+func statusInterfaces(interfaces []l2.Interface) []v1beta1.SpeakerInterface {
+	out := make([]v1beta1.SpeakerInterface, len(interfaces))
+	for i, n := range interfaces {
+		out[i] = v1beta1.SpeakerInterface{Name: n.Name, MAC: n.MAC.String(), Up: n.Up}
+		for _, p := range subnets(n.Prefixes) {
+			out[i].Subnets = append(out[i].Subnets, p.String())
+		}
+	}
+	return out
+}

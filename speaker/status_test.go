@@ -1,0 +1,255 @@
+package speaker
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/speaker/l2"
+)
+
+func TestStatusInterfaces(t *testing.T) {
+	got := statusInterfaces([]l2.Interface{eth0(), {Name: "eth1"}})
+	want := []v1beta1.SpeakerInterface{
+		{Name: "eth0", MAC: "02:00:00:00:00:01", Up: true, Subnets: []string{"192.0.2.0/24", "2001:db8::/64", "fe80::/64"}},
+		{Name: "eth1"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func runningOn(list ...string) l2.Running {
+	r := l2.Running{Addresses: map[netip.Addr][]string{}}
+	for _, a := range list {
+		r.Addresses[netip.MustParseAddr(a)] = []string{"eth0"}
+	}
+	return r
+}
+
+func TestStatusAddresses(t *testing.T) {
+	tests := []struct {
+		name string
+		in   []string
+		want []string
+	}{
+		{"none", nil, nil},
+		{"one", []string{"192.0.2.1"}, []string{"192.0.2.1"}},
+		{"neighbours", []string{"192.0.2.2", "192.0.2.1", "192.0.2.4"}, []string{"192.0.2.1-192.0.2.2", "192.0.2.4"}},
+		{"both families", []string{"2001:db8::1", "192.0.2.1"}, []string{"192.0.2.1", "2001:db8::1"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, statusAddresses(runningOn(tt.in...)), cmpopts.EquateEmpty()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// desk is a reporter with an API server that counts, and that refuses what it is told to.
+type desk struct {
+	*reporter
+	t      *testing.T
+	logs   logbook
+	api    client.WithWatch
+	reads  atomic.Int64
+	writes atomic.Int64
+	refuse []error // for the next writes, in turn
+}
+
+func newDesk(t *testing.T, objects ...client.Object) *desk {
+	d := &desk{t: t}
+	d.api = fakeAPI(t, objects...).Build()
+	write := func() error {
+		if len(d.refuse) > 0 {
+			err := d.refuse[0]
+			d.refuse = d.refuse[1:]
+			return err
+		}
+		d.writes.Add(1)
+		return nil
+	}
+	direct := interceptor.NewClient(d.api, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			d.reads.Add(1)
+			return c.Get(ctx, key, o, opts...)
+		},
+	})
+	cached := interceptor.NewClient(d.api, interceptor.Funcs{
+		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
+			if err := write(); err != nil {
+				return err
+			}
+			return c.SubResource(sub).Update(ctx, o, opts...)
+		},
+	})
+	d.reporter = newReporter("n1", cached, direct, d.logs.logger())
+	return d
+}
+
+func (d *desk) shown() v1beta1.SpeakerStatus {
+	d.t.Helper()
+	var o v1beta1.SpeakerStatus
+	must(d.t, client.IgnoreNotFound(d.api.Get(context.Background(), client.ObjectKey{Name: "n1"}, &o)))
+	return o
+}
+
+// during runs the reporter while f acts, in a bubble whose clock f moves.
+func (d *desk) during(f func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { d.run(ctx); close(done) }()
+	synctest.Wait()
+	f()
+	cancel()
+	<-done
+}
+
+func state(s string) v1beta1.SpeakerStatusStatus { return v1beta1.SpeakerStatusStatus{State: s} }
+
+func TestReporterCreates(t *testing.T) {
+	d := newDesk(t, newNode("n1"))
+	d.report(state("ready"))
+	wrote, err := d.bring(context.Background())
+	must(t, err)
+	o := d.shown()
+	want := []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: "n1", UID: "uid of the node"}}
+	if diff := cmp.Diff(want, o.OwnerReferences); diff != "" || !wrote || o.Status.State != "ready" {
+		t.Error(wrote, o.Status, diff)
+	}
+}
+
+func TestReporterIsSilentWhenNothingChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, newNode("n1"))
+		d.during(func() {
+			for range 10 {
+				d.report(state("ready"))
+				elapse(time.Minute)
+			}
+		})
+		if d.writes.Load() != 1 || d.reads.Load() != 1 {
+			t.Errorf("%d writes and %d reads, want 1 and 1", d.writes.Load(), d.reads.Load())
+		}
+	})
+}
+
+func TestReporterPausesAndWritesTheNewest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, newNode("n1"))
+		d.during(func() {
+			for _, s := range []string{"1", "2", "3", "4"} {
+				d.report(state(s))
+				synctest.Wait()
+			}
+			elapse(writePause - time.Millisecond)
+			if d.writes.Load() != 1 {
+				t.Errorf("%d writes within the pause, want 1", d.writes.Load())
+			}
+			elapse(writePause)
+		})
+		if got := d.shown().Status.State; got != "4" || d.writes.Load() != 2 {
+			t.Errorf("state %s after %d writes, want 4 after 2", got, d.writes.Load())
+		}
+	})
+}
+
+func TestReporterBringsBackWhatOthersTookAway(t *testing.T) {
+	tests := []struct {
+		name string
+		harm func(*desk) error
+	}{
+		{"deleted", func(d *desk) error {
+			return d.api.Delete(context.Background(), &v1beta1.SpeakerStatus{ObjectMeta: metav1.ObjectMeta{Name: "n1"}})
+		}},
+		{"edited", func(d *desk) error {
+			o := d.shown()
+			o.Status.State = "nonsense"
+			return d.api.Status().Update(context.Background(), &o)
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t, newNode("n1"))
+				d.during(func() {
+					d.report(state("ready"))
+					elapse(2 * writePause)
+					must(t, tt.harm(d))
+					d.look.raise() // as the watch does
+					synctest.Wait()
+				})
+				if got := d.shown().Status.State; got != "ready" {
+					t.Errorf("state is %q", got)
+				}
+			})
+		})
+	}
+}
+
+func TestReporterWaitsForItsNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		d.during(func() {
+			d.report(state("ready"))
+			elapse(10 * time.Minute)
+			if n := d.logs.count("Could not write SpeakerStatus", errNoNode.Error(), `"level"=0`); n != 1 {
+				t.Errorf("%d lines, want 1:\n%s", n, d.logs.lines)
+			}
+			if d.reads.Load() > 30 {
+				t.Errorf("%d reads in 10 minutes", d.reads.Load())
+			}
+			must(t, d.api.Create(context.Background(), newNode("n1")))
+			elapse(2 * longestRetry)
+		})
+		if got := d.shown().Status.State; got != "ready" {
+			t.Errorf("state is %q", got)
+		}
+	})
+}
+
+func TestReporterTriesAgain(t *testing.T) {
+	gone := errors.New("connection refused")
+	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "speakerstatuses"}, "n1", errors.New("changed"))
+	tests := []struct {
+		name   string
+		refuse []error
+		lines  int // at level Info
+	}{
+		{"after a conflict", []error{conflict}, 0},
+		{"after the API server was away", slices.Repeat([]error{gone}, 8), 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t, newNode("n1"))
+				d.refuse = tt.refuse
+				d.during(func() {
+					d.report(state("ready"))
+					elapse(10 * longestRetry)
+				})
+				if got := d.shown().Status.State; got != "ready" || d.writes.Load() != 1 {
+					t.Errorf("state is %q after %d writes", got, d.writes.Load())
+				}
+				if n := d.logs.count("Could not write", `"level"=0`); n != tt.lines {
+					t.Errorf("%d lines, want %d:\n%s", n, tt.lines, d.logs.lines)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Runs every fuzz target of the module for some time each, one after the other. Usage: fuzz.sh TIME
+set -eu
+
+time=$1
+grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do
+	dir=$(dirname "$file")
+	sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file" | while read -r target; do
+		echo "== $dir $target, $time"
+		go test -run='^$' -fuzz="^$target\$" -fuzztime="$time" "$dir" </dev/null
+	done
+done

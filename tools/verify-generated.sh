@@ -1,0 +1,21 @@
+#!/bin/sh
+# Generates everything anew in a temporary directory and compares it with what is there; changes nothing.
+# Usage: verify-generated.sh CONTROLLER_GEN
+set -eu
+
+gen=$1
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+"$gen" object paths=./api/... output:object:dir="$tmp/api"
+"$gen" crd paths=./api/... output:crd:dir="$tmp/crd"
+tools/chart-crds.sh "$tmp/crd" "$tmp/chart"
+
+stale=0
+diff -u api/v1beta1/zz_generated.deepcopy.go "$tmp/api/zz_generated.deepcopy.go" || stale=1
+diff -ru config/crd/bases "$tmp/crd" || stale=1
+diff -ru charts/belfry/templates/crds "$tmp/chart" || stale=1
+if [ "$stale" = 1 ]; then
+	echo "belfry: generated files are not fresh: run make generate" >&2
+	exit 1
+fi
