@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
@@ -23,10 +22,7 @@ func TestPowerCut(t *testing.T) {
 			lasted = append(lasted, silence.Lasted)
 		})
 	}
-	if len(lasted) > 1 {
-		slices.Sort(lasted)
-		t.Logf("silence over %d cuts: min %v, median %v, max %v", len(lasted), lasted[0], lasted[len(lasted)/2], lasted[len(lasted)-1])
-	}
+	report(t, "silence after a power cut", lasted)
 }
 
 // powerCut cuts the power of the node that announces a Service whose pods are elsewhere, and returns how long the address
