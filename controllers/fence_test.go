@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,15 +16,13 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
-// slow answers after d, and remembers what it was asked.
-type slow struct {
-	d     time.Duration
+// fakeAPI answers, and remembers what it was asked.
+type fakeAPI struct {
 	asked []string
 }
 
-func (s *slow) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s *fakeAPI) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.asked = append(s.asked, r.Method+" "+r.URL.RawQuery)
-	time.Sleep(s.d)
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(""))}, nil
 }
 
@@ -38,7 +37,7 @@ func send(rt http.RoundTripper, method string) error {
 
 func TestNoWriteBeginsAfterTheRenewDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, api := newFence(DefaultTiming()), &slow{}
+		f, api := newFence(DefaultTiming()), &fakeAPI{}
 		rt := f.wrap(api)
 		step := func(what string, want error) {
 			t.Helper()
@@ -68,26 +67,36 @@ func TestNoWriteBeginsAfterTheRenewDeadline(t *testing.T) {
 }
 
 func TestDrainWaitsForTheLastWrite(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFence(DefaultTiming())
-		rt := f.wrap(&slow{d: 700 * time.Millisecond})
-		f.extend(time.Now())
-		var ended time.Time
-		go func() {
-			if err := send(rt, http.MethodPatch); err != nil {
-				t.Error(err)
-			}
-			ended = time.Now()
-		}()
-		synctest.Wait()
+	f := newFence(DefaultTiming())
+	f.extend(time.Now())
+	begun, answer, written := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	api := roundTripper(func(*http.Request) (*http.Response, error) {
+		close(begun)
+		<-answer
+		close(written)
+		return nil, errors.New("answered")
+	})
+	rt := f.wrap(api)
+	go func() { _ = send(rt, http.MethodPatch) }()
+	<-begun
+	drained := make(chan struct{})
+	go func() {
 		f.drain()
-		if synctest.Wait(); ended.IsZero() {
+		select {
+		case <-written:
+		default:
 			t.Error("drained while a write was on its way")
 		}
-		if err := send(rt, http.MethodPost); !errors.Is(err, errFenced) {
-			t.Errorf("a write after draining: %v", err)
-		}
-	})
+		close(drained)
+	}()
+	for f.allows() { // until drain has begun
+		runtime.Gosched()
+	}
+	close(answer)
+	<-drained
+	if err := send(rt, http.MethodPost); !errors.Is(err, errFenced) {
+		t.Errorf("a write after draining: %v", err)
+	}
 }
 
 // fakeLease is a lease that nobody else watches.

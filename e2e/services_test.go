@@ -162,7 +162,7 @@ func TestFromPodsOfTheCluster(t *testing.T) {
 			s := newScene(t)
 			name := "inside-" + strings.ToLower(policy)
 			for _, a := range s.service(2, name, "web", dualStack+"\nexternalTrafficPolicy: "+policy, 80) {
-				for _, pod := range strings.Fields(s.kubectl("get", "pods", "-l", "app=web", "-o", "name")) {
+				for pod := range strings.FieldsSeq(s.kubectl("get", "pods", "-l", "app=web", "-o", "name")) {
 					s.eventually(a.String()+" from "+pod, func() error {
 						_, err := harness.Kubectl(s.ctx, lab, nil, "exec", pod, "--", "/web", "get", "http://"+netip.AddrPortFrom(a, 80).String()+"/")
 						return err

@@ -95,25 +95,34 @@ func (s *Speaker) Start(ctx context.Context) error {
 	return s.run(ctx, group, key)
 }
 
-// run owns the parts. The announcer outlives the others: it answers until the group has been told that we leave.
+// run owns the parts.
 func (s *Speaker) run(ctx context.Context, group *members.Group, key []byte) error {
-	wire, silence := context.WithCancel(context.WithoutCancel(ctx))
-	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error {
-		if err := s.announcer.Run(wire); err != nil {
+	answer := func(ctx context.Context) error {
+		if err := s.announcer.Run(ctx); err != nil {
 			return fmt.Errorf("running the layer 2 announcer: %w", err)
 		}
 		return nil
+	}
+	return outlive(ctx, answer, func(ctx context.Context) error {
+		parts, ctx := errgroup.WithContext(ctx)
+		parts.Go(func() error { return group.Run(ctx) })
+		parts.Go(func() error { s.reporter.run(ctx); return nil })
+		parts.Go(func() error { s.passes(group, key).run(ctx); return nil })
+		return parts.Wait()
 	})
-	all.Go(func() error {
+}
+
+// outlive runs both until ctx ends or one fails. It lets answer go on until talk has returned: this node answers until
+// the others have been told that it leaves.
+func outlive(ctx context.Context, answer, talk func(context.Context) error) error {
+	wire, silence := context.WithCancel(context.WithoutCancel(ctx))
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return answer(wire) })
+	both.Go(func() error {
 		defer silence()
-		talk, ctx := errgroup.WithContext(ctx)
-		talk.Go(func() error { return group.Run(ctx) })
-		talk.Go(func() error { s.reporter.run(ctx); return nil })
-		talk.Go(func() error { s.passes(group, key).run(ctx); return nil })
-		return talk.Wait()
+		return talk(ctx)
 	})
-	return all.Wait()
+	return both.Wait()
 }
 
 func (s *Speaker) passes(group *members.Group, key []byte) *passer {

@@ -70,6 +70,7 @@ type desk struct {
 	reads  atomic.Int64
 	writes atomic.Int64
 	refuse []error // for the next writes, in turn
+	behind bool    // the cache shows nothing yet
 }
 
 func newDesk(t *testing.T, objects ...client.Object) *desk {
@@ -91,6 +92,12 @@ func newDesk(t *testing.T, objects ...client.Object) *desk {
 		},
 	})
 	cached := interceptor.NewClient(d.api, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			if _, ok := o.(*v1beta1.SpeakerStatus); ok && d.behind {
+				return apierrors.NewNotFound(schema.GroupResource{Resource: "speakerstatuses"}, key.Name)
+			}
+			return c.Get(ctx, key, o, opts...)
+		},
 		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
 			if err := write(); err != nil {
 				return err
@@ -147,6 +154,20 @@ func TestReporterIsSilentWhenNothingChanges(t *testing.T) {
 			t.Errorf("%d writes and %d reads, want 1 and 1", d.writes.Load(), d.reads.Load())
 		}
 	})
+}
+
+func TestReporterAsksBeforeItWrites(t *testing.T) {
+	d := newDesk(t, newNode("n1"))
+	d.behind = true
+	d.report(state("ready"))
+	for i, want := range []bool{true, false, false} {
+		if wrote, err := d.bring(context.Background()); wrote != want || err != nil {
+			t.Errorf("time %d: wrote is %t, error %v", i, wrote, err)
+		}
+	}
+	if n := d.writes.Load(); n != 1 {
+		t.Errorf("%d writes because the cache is behind, want 1", n)
+	}
 }
 
 func TestReporterPausesAndWritesTheNewest(t *testing.T) {

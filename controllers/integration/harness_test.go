@@ -120,6 +120,11 @@ type network struct {
 
 	mu     sync.Mutex
 	writes map[string]int // "PATCH services/status"
+
+	onTheWay  atomic.Int64                  // patches of Services
+	atRelease atomic.Int64                  // how many were on their way when the Lease was last written
+	gate      atomic.Pointer[chan struct{}] // when set, patches of Services wait until it is closed
+	waiting   atomic.Int64                  // patches that wait at the gate, if there is one
 }
 
 var errNetwork = errors.New("the network is cut")
@@ -134,6 +139,15 @@ func (n *network) wrap(next http.RoundTripper) http.RoundTripper {
 			return nil, errNetwork
 		}
 		n.count(r)
+		n.observe(r)
+		if r.Method == http.MethodPatch && resource(r.URL.Path) == "services/status" {
+			n.onTheWay.Add(1)
+			defer n.onTheWay.Add(-1)
+			if gate := n.gate.Load(); gate != nil {
+				n.waiting.Add(1)
+				<-*gate
+			}
+		}
 		answer, err := next.RoundTrip(r)
 		if f := n.loseAnswer.Load(); err == nil && (n.cut.Load() || f != nil && (*f)(r)) {
 			_ = answer.Body.Close()
@@ -141,6 +155,12 @@ func (n *network) wrap(next http.RoundTripper) http.RoundTripper {
 		}
 		return answer, err
 	})
+}
+
+func (n *network) observe(r *http.Request) {
+	if r.Method == http.MethodPut && resource(r.URL.Path) == "leases" {
+		n.atRelease.Store(n.onTheWay.Load())
+	}
 }
 
 func (n *network) count(r *http.Request) {

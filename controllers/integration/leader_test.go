@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/belfry-lb/belfry/controllers"
@@ -106,7 +105,7 @@ func TestStandbyWritesNothing(t *testing.T) {
 	}
 }
 
-// TestFamilyOfWritesHasATimeout: the API server is told to give up on each write.
+// TestWritesHaveAServerSideTimeout: the API server is told to give up on each write.
 func TestWritesHaveAServerSideTimeout(t *testing.T) {
 	clean(t)
 	create(t, newPool("a", "10.35.0.0/24"))
@@ -127,20 +126,36 @@ func TestWritesHaveAServerSideTimeout(t *testing.T) {
 	}
 }
 
-// TestLeaderEndsWithWritesWaiting: what is on its way at the end of a leader is not sent twice nor lost.
-func TestLeaderEndsWithWritesWaiting(t *testing.T) {
-	const n = 100
+// TestLeaderEndsWithWritesOnTheWay: it gives the lease away only when the last of them has returned.
+func TestLeaderEndsWithWritesOnTheWay(t *testing.T) {
+	const n = 50
 	clean(t)
 	create(t, newPool("a", "10.36.0.0/24"))
 	leader := start(t)
 	s := newService("warm")
 	create(t, s)
 	hasAddresses(t, s, "10.36.0.0")
+	was, gate := holder(t), make(chan struct{})
+	leader.net.gate.Store(&gate)
 	for i := range n {
-		create(t, newService(fmt.Sprintf("wave-%03d", i), func(s *corev1.Service) {}))
+		create(t, newService(fmt.Sprintf("wave-%03d", i)))
 	}
+	eventually(t, "patches on their way", func() error {
+		if got := leader.net.waiting.Load(); got < 32 {
+			return fmt.Errorf("%d", got)
+		}
+		return nil
+	})
+	leader.cancel()
+	if now := holder(t); now != was {
+		t.Errorf("%q holds the lease while writes are on their way, want %q", now, was)
+	}
+	close(gate)
 	if err := leader.stop(); err != nil {
 		t.Fatal(err)
+	}
+	if now, left := holder(t), leader.net.atRelease.Load(); now != "" || left != 0 {
+		t.Errorf("%q holds the lease; %d writes were on their way when it was last written", now, left)
 	}
 	start(t)
 	allUnique(t, n+1)

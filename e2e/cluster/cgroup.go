@@ -38,7 +38,7 @@ func hierarchies() []string {
 func makeCgroups(path string) error {
 	for _, h := range hierarchies() {
 		dir := h
-		for _, name := range strings.Split(strings.Trim(path, "/"), "/") {
+		for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
 			if err := delegate(dir); err != nil {
 				return err
 			}

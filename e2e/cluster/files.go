@@ -66,14 +66,14 @@ func poll(ctx context.Context, every time.Duration, done func() (bool, error)) e
 }
 
 // writeFile writes a file that others see either whole or not at all.
-func writeFile(path string, data []byte, mode os.FileMode) error {
+func writeFile(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
+	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)

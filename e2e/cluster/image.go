@@ -62,7 +62,7 @@ func BuildImage(spec ImageSpec) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("building image %s: %w", spec.Name, err)
 	}
-	return file, writeFile(file, archive, 0o644)
+	return file, writeFile(file, archive)
 }
 
 // layer is the image's only layer: the files, the directories above them, and /tmp.

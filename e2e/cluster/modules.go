@@ -74,7 +74,7 @@ func generateModule(ctx context.Context, v string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return dir, writeFile(filepath.Join(dir, "go.mod"), goModFor(v, string(upstream)), 0o644)
+	return dir, writeFile(filepath.Join(dir, "go.mod"), goModFor(v, string(upstream)))
 }
 
 var (

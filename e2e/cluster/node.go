@@ -340,5 +340,5 @@ func addImage(state, tar string) error {
 	if exists(to) {
 		return nil
 	}
-	return writeFile(to, data, 0o644)
+	return writeFile(to, data)
 }

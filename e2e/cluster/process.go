@@ -122,7 +122,7 @@ func (s *spawner) start(log string, env []string, args ...string) (process, erro
 		return process{}, fmt.Errorf("starting %s: %w", strings.TrimSuffix(filepath.Base(log), ".log"), err)
 	}
 	p, err := identify(cmd.Process.Pid)
-	go cmd.Wait() // reaps it; the wait ends with the process
+	go func() { _ = cmd.Wait() }() // reaps it; the wait ends with the process
 	if err != nil {
 		return process{}, fmt.Errorf("starting %s: it ended at once, see %s", args[0], log)
 	}

@@ -78,7 +78,7 @@ func (r record) write() error {
 	if err != nil {
 		return err
 	}
-	return writeFile(recordPath(r.Name), append(data, '\n'), 0o644)
+	return writeFile(recordPath(r.Name), append(data, '\n'))
 }
 
 // owned says whether somebody still answers for the lab. What nobody owns is a leftover.

@@ -115,7 +115,7 @@ spec:
 
 // Field returns the value of "key=value" in an answer of the web server.
 func Field(answer, key string) string {
-	for _, f := range strings.Fields(answer) {
+	for f := range strings.FieldsSeq(answer) {
 		if v, ok := strings.CutPrefix(f, key+"="); ok {
 			return v
 		}

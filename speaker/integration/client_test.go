@@ -2,12 +2,11 @@ package integration
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"time"
-
-	"net"
 
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ndp"

@@ -64,9 +64,9 @@ func (w *arpWire) serve(find lookup) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	reply, err := arp.NewPacket(arp.OperationReply, a.mac, p.TargetIP, p.SenderHardwareAddr, p.SenderIP)
-	if err != nil {
-		return false, nil // not an answerable question, such as a sender address that is not IPv4
+	reply, refused := arp.NewPacket(arp.OperationReply, a.mac, p.TargetIP, p.SenderHardwareAddr, p.SenderIP)
+	if refused != nil {
+		return false, nil //nolint:nilerr // not an answerable question, such as a sender address that is not IPv4
 	}
 	return w.send(reply, p.SenderHardwareAddr) == nil, nil
 }

@@ -3,6 +3,7 @@ package l2
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,10 +14,8 @@ import (
 
 func finder(list ...netip.Addr) lookup {
 	return func(a netip.Addr) (answer, bool) {
-		for _, o := range list {
-			if o == a {
-				return answer{mac: macA}, true
-			}
+		if slices.Contains(list, a) {
+			return answer{mac: macA}, true
 		}
 		return answer{}, false
 	}

@@ -1,6 +1,9 @@
 package l2
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Desired is the whole of what this node should be answering for. It replaces whatever was desired before.
 type Desired struct {
@@ -20,12 +23,7 @@ func (e Entry) on(name string) bool {
 	if len(e.Interfaces) == 0 {
 		return true
 	}
-	for _, n := range e.Interfaces {
-		if n == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(e.Interfaces, name)
 }
 
 // Running is what is truly answered, as opposed to what was asked for.

@@ -2,6 +2,7 @@ package l2
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -279,7 +280,7 @@ func TestSetFilterFitsTheSocket(t *testing.T) {
 	if err := setFilter(s, protocolARP, 1, list); err != nil || len(s.got) == 0 {
 		t.Fatalf("no filter set, error %v", err)
 	}
-	if err := setFilter(&smallSocket{room: 5}, protocolARP, 1, list); err != unix.ENOMEM {
+	if err := setFilter(&smallSocket{room: 5}, protocolARP, 1, list); !errors.Is(err, unix.ENOMEM) {
 		t.Errorf("a socket without room: error %v, want ENOMEM", err)
 	}
 }

@@ -27,11 +27,11 @@ func ndpOf[M ndp.Message](frame []byte) (m M, dst netip.Addr, ok bool) {
 	if !ok {
 		return m, dst, false
 	}
-	any, err := ndp.ParseMessage(body)
+	message, err := ndp.ParseMessage(body)
 	if err != nil {
 		return m, dst, false
 	}
-	m, ok = any.(M)
+	m, ok = message.(M)
 	return m, dst, ok
 }
 

@@ -25,8 +25,7 @@ type wire interface {
 // unusable tells a failing socket from a frame that could not be parsed, which is dropped: only the former's errors
 // come from the network stack.
 func unusable(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if _, ok := errors.AsType[*net.OpError](err); ok {
 		return fmt.Errorf("receiving: %w", err)
 	}
 	return nil

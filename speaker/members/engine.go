@@ -196,11 +196,10 @@ func (e *engine) askForFacts(now time.Time, alive roster) time.Duration {
 // grace is the time for facts to come by broadcast, if they are small enough to;
 // otherwise just enough that a large group does not ask in the same moment.
 func (e *engine) grace(s stamp) time.Duration {
-	rounds := time.Duration(1)
 	if s.size <= maxPieces*pieceBytes {
-		rounds = 6
+		return jitter(6 * e.g.timing.gossipInterval)
 	}
-	return jitter(rounds * e.g.timing.gossipInterval)
+	return jitter(e.g.timing.gossipInterval)
 }
 
 func (e *engine) ask(name string, n node) {

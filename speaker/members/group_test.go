@@ -96,7 +96,7 @@ func TestFactsConverge(t *testing.T) {
 func TestFactsBeforeTheJoin(t *testing.T) {
 	c := newCluster(t, nil)
 	for i := range 3 {
-		m := c.start(i, blind, func(g *Group) { g.SetState(Ready); _ = g.Publish(filled(3000, byte(g.opts.Name[2]))) })
+		m := c.start(i, blind, func(g *Group) { g.SetState(Ready); _ = g.Publish(filled(3000, g.opts.Name[2])) })
 		m.SetPeers(c.peers(3))
 	}
 	for _, m := range c.members {

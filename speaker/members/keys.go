@@ -1,6 +1,7 @@
 package members
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func deriveKeys(secrets ...[]byte) (keys, error) {
 }
 
 func (ks keys) contain(key []byte) bool {
-	return slices.ContainsFunc(ks, func(k []byte) bool { return string(k) == string(key) })
+	return slices.ContainsFunc(ks, func(k []byte) bool { return bytes.Equal(k, key) })
 }
 
 func (ks keys) newRing() (*memberlist.Keyring, error) {

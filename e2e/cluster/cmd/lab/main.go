@@ -20,22 +20,21 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	err := command().ExecuteContext(ctx)
-	if err == nil {
-		return
-	}
-	if status := exitStatus(0); errors.As(err, &status) {
+	stop()
+	if status, ok := errors.AsType[statusError](err); ok {
 		os.Exit(int(status))
 	}
-	fmt.Fprintln(os.Stderr, "lab:", err)
-	os.Exit(1)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		os.Exit(1)
+	}
 }
 
-// exitStatus is that of a command which was run on a host, and becomes ours. The command has said itself what was wrong.
-type exitStatus int
+// statusError is the exit status of a command that was run on a host, and becomes ours. The command has said itself what was wrong.
+type statusError int
 
-func (s exitStatus) Error() string { return "exit status " + strconv.Itoa(int(s)) }
+func (s statusError) Error() string { return "exit status " + strconv.Itoa(int(s)) }
 
 func command() *cobra.Command {
 	var name string
@@ -157,7 +156,7 @@ func execute(name *string) *cobra.Command {
 			run.Stdin, run.Stdout, run.Stderr = os.Stdin, os.Stdout, os.Stderr
 			err = run.Run()
 			if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-				return exitStatus(exit.ExitCode())
+				return statusError(exit.ExitCode())
 			}
 			return err
 		},

@@ -28,11 +28,10 @@ func (s server) run(ctx context.Context, httpPorts, udpPorts, echoPorts []string
 	for _, port := range echoPorts {
 		group.Go(func() error { return s.serveEcho(serving, port) })
 	}
-	err := group.Wait()
-	if ctx.Err() != nil {
-		return nil // told to end
+	if err := group.Wait(); ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil // told to end
 }
 
 func (s server) serveHTTP(ctx context.Context, port string) error {
@@ -45,7 +44,7 @@ func (s server) serveHTTP(ctx context.Context, port string) error {
 	return srv.ListenAndServe()
 }
 
-func (s server) once(w http.ResponseWriter, r *http.Request) { io.WriteString(w, s.line(r)) }
+func (s server) once(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, s.line(r)) }
 
 // stream is for connections that are held for long.
 func (s server) stream(w http.ResponseWriter, r *http.Request) {
