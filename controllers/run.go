@@ -83,7 +83,7 @@ func (s *service) loop(ctx context.Context, results <-chan result) error {
 	defer full.Stop()
 	for {
 		var retry <-chan time.Time
-		if d, any := s.retries.wait(s.now()); any {
+		if d, due := s.retries.wait(s.now()); due {
 			retry = time.After(d)
 		}
 		select {

@@ -27,7 +27,7 @@ func BuildImage(ctx context.Context, c *cluster.Cluster) error {
 		return fmt.Errorf("building belfry: %w", err)
 	}
 	tar, err := cluster.BuildImage(cluster.ImageSpec{
-		Name: repo + ":" + tag, Files: map[string]string{"/belfry": program}, Entrypoint: []string{"/belfry"},
+		Name: repo + ":" + tag, Files: map[string]string{"/belfry": program}, Entrypoint: []string{"/belfry"}, User: "65532:65532",
 	})
 	if err != nil {
 		return fmt.Errorf("building the image: %w", err)

@@ -73,6 +73,9 @@ spec:
             - {name: HTTP, value: "8080,8081"}
             - {name: UDP, value: "9000"}
             - {name: ECHO, value: "7000"}
+          ports:
+            - {name: first, containerPort: 8080}
+            - {name: second, containerPort: 8081}
           readinessProbe:
             httpGet: {path: /healthz, port: 8080}
             periodSeconds: 1

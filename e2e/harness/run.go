@@ -47,8 +47,11 @@ func Helm(ctx context.Context, c *cluster.Cluster, args ...string) (string, erro
 	return run(ctx, c.Env(), nil, path, args...)
 }
 
-// helm builds helm, or finds that Go has built it before, and returns its path.
+// helm returns the path of helm: what BELFRY_HELM says, or, outside of make, one that is built now.
 func helm(ctx context.Context) (string, error) {
+	if path := os.Getenv("BELFRY_HELM"); path != "" {
+		return path, nil
+	}
 	root, err := Root()
 	if err != nil {
 		return "", err
