@@ -11,12 +11,13 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/belfry-lb/belfry/charts/render"
 	"github.com/belfry-lb/belfry/e2e/cluster"
 )
 
 // Samples returns the pool and the advertisement of config/samples with their addresses moved to the lab's LAN.
 func Samples(c *cluster.Cluster) (string, error) {
-	root, err := Root()
+	root, err := render.Root()
 	if err != nil {
 		return "", err
 	}
