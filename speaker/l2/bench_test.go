@@ -4,30 +4,23 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 var sizes = []int{1, 100, 10_000, 100_000}
-
-func tableOf(list []netip.Addr) table {
-	t := make(table, len(list))
-	for _, a := range list {
-		t[a] = answer{mac: macA}
-	}
-	return t
-}
 
 // BenchmarkLookup is the decision on one frame: it must not depend on the number of addresses.
 func BenchmarkLookup(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			list := many(n)
-			r := newResponder(nil, prometheus.NewCounter(prometheus.CounterOpts{Name: "x"}))
-			t := tableOf(list)
-			r.table.Store(&t)
+			all := map[netip.Addr]answer{}
+			for _, a := range list {
+				all[a] = answer{role: owned}
+			}
+			var t table
+			t.update(all)
 			for i := 0; b.Loop(); i++ {
-				if _, ok := r.find(list[i*7919%n]); !ok {
+				if !t.find(list[i*7919%n]).speaks() {
 					b.Fatal("not found")
 				}
 			}
@@ -43,8 +36,9 @@ func BenchmarkCompile(b *testing.B) {
 			for i := range uint32(n) {
 				list = append(list, v4(0x0a000000+i*3))
 			}
+			f := filterOf(protocolARP, list, nil)
 			for b.Loop() {
-				if _, err := assemble(protocolARP, 1, list, maxSpans); err != nil {
+				if _, err := f.assemble(maxSpans); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -54,11 +48,13 @@ func BenchmarkCompile(b *testing.B) {
 
 // BenchmarkSolicitation is our own work from a solicitation's bytes to the advertisement's.
 func BenchmarkSolicitation(b *testing.B) {
-	frame, find := nsFrame(oneV6, nil), finder(oneV6)
+	var t table
+	t.update(map[netip.Addr]answer{oneV6: {role: owned, mac: MAC(macA)}})
+	frame := nsFrame(oneV6, nil)
 	for b.Loop() {
-		s, _ := parseSolicitation(frame)
-		a, _ := find(s.target)
-		if _, err := s.reply(ourIface, a).frame(); err != nil {
+		h := hearNDP(frame, MAC(macA))
+		a := t.find(h.asked)
+		if _, err := advertise(MAC(macA), ourIface.LinkLocal, h.asked, a).inReplyTo(h).frame(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -91,6 +91,12 @@ func runVM(t testing.TB, program []bpf.Instruction) func([]byte) bool {
 	}
 }
 
+func filterOf(p protocol, asked, watched []netip.Addr) *filter {
+	f := &filter{proto: p, index: 7}
+	f.change(hearing{asked: asked, watched: watched})
+	return f
+}
+
 func TestFilterLooksAtTheQuestion(t *testing.T) {
 	ours4, ours6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	edited := func(frame []byte, at int, b ...byte) []byte {
@@ -126,10 +132,10 @@ func TestFilterLooksAtTheQuestion(t *testing.T) {
 			if tt.proto == protocolNDP {
 				ours = []netip.Addr{ours6}
 			}
-			if got := runVM(t, compile(tt.proto, ours, maxSpans))(tt.frame); got != tt.want {
+			if got := runVM(t, filterOf(tt.proto, ours, nil).compile(maxSpans))(tt.frame); got != tt.want {
 				t.Errorf("accepted: %v, want %v", got, tt.want)
 			}
-			if runVM(t, compile(tt.proto, nil, maxSpans))(tt.frame) {
+			if runVM(t, filterOf(tt.proto, nil, nil).compile(maxSpans))(tt.frame) {
 				t.Error("accepted without any address of ours")
 			}
 		})
@@ -162,7 +168,7 @@ func checkTwin(t *testing.T, words []uint32, rng *rand.Rand) {
 	for _, w := range words {
 		asked = append(asked, w-1, w, w+1)
 	}
-	accept4, accept6 := runVM(t, compile(protocolARP, four, len(words))), runVM(t, compile(protocolNDP, six, len(words)))
+	accept4, accept6 := runVM(t, filterOf(protocolARP, four, nil).compile(len(words))), runVM(t, filterOf(protocolNDP, six, nil).compile(len(words)))
 	for _, w := range asked {
 		if got4, got6 := accept4(arpRequest(v4(w))), accept6(nsFrame(v6(w), nil)); got4 != ours[w] || got6 != ours[w] {
 			t.Fatalf("%d addresses, word %#x: ARP %v, NDP %v, want %v", len(words), w, got4, got6, ours[w])
@@ -180,11 +186,11 @@ func FuzzFilter(f *testing.F) {
 			w := binary.BigEndian.Uint32(raw)
 			four, has = append(four, v4(w)), has || w == asked
 		}
-		exact := runVM(t, compile(protocolARP, four, max(1, len(four))))
+		exact := runVM(t, filterOf(protocolARP, four, nil).compile(max(1, len(four))))
 		if got := exact(arpRequest(v4(asked))); got != has {
 			t.Errorf("exact filter: %v, want %v", got, has)
 		}
-		coarse := runVM(t, compile(protocolARP, four, int(limit)+1))
+		coarse := runVM(t, filterOf(protocolARP, four, nil).compile(int(limit)+1))
 		if has && !coarse(arpRequest(v4(asked))) {
 			t.Error("coarse filter drops one of ours")
 		}
@@ -205,7 +211,7 @@ func TestCoverTwin(t *testing.T) {
 		for range 2 + rng.IntN(8) {
 			list = append(list, v4(rng.Uint32N(60)))
 		}
-		exact := spans(list)
+		exact := wordsOf(list).spans()
 		limit := 1 + rng.IntN(len(exact))
 		got := cover(exact, limit)
 		best := size([]span{{exact[0].lo, exact[len(exact)-1].hi}})
@@ -229,7 +235,7 @@ func TestCoverTwin(t *testing.T) {
 }
 
 func TestSpansJoinNeighbours(t *testing.T) {
-	got := spans(addrs("10.0.0.3", "10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.9", "255.255.255.255"))
+	got := wordsOf(addrs("10.0.0.3", "10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.9", "255.255.255.255")).spans()
 	want := []span{{0x0a000001, 0x0a000003}, {0x0a000009, 0x0a000009}, {0xffffffff, 0xffffffff}}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(span{})); diff != "" {
 		t.Error(diff)
@@ -245,7 +251,7 @@ func TestFilterFits(t *testing.T) {
 			four, six = append(four, v4(w)), append(six, v6(w))
 		}
 		for p, list := range map[protocol][]netip.Addr{protocolARP: four, protocolNDP: six} {
-			raw, err := assemble(p, 7, list, maxSpans)
+			raw, err := filterOf(p, list, nil).assemble(maxSpans)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -277,10 +283,10 @@ func TestSetFilterFitsTheSocket(t *testing.T) {
 		list = append(list, v4(0x0a000000+3*i))
 	}
 	s := &smallSocket{room: 500}
-	if err := setFilter(s, protocolARP, 1, list); err != nil || len(s.got) == 0 {
+	if err := filterOf(protocolARP, list, nil).set(s); err != nil || len(s.got) == 0 {
 		t.Fatalf("no filter set, error %v", err)
 	}
-	if err := setFilter(&smallSocket{room: 5}, protocolARP, 1, list); !errors.Is(err, unix.ENOMEM) {
+	if err := filterOf(protocolARP, list, nil).set(&smallSocket{room: 5}); !errors.Is(err, unix.ENOMEM) {
 		t.Errorf("a socket without room: error %v, want ENOMEM", err)
 	}
 }
