@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/mdlayher/packet"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -180,10 +181,41 @@ func (h *host) settles(name string) {
 }
 
 // announce runs an announcer on the host until the test ends.
-func (h *host) announce() *Announcer {
+func (h *host) announce() *Announcer { return h.announceWith(testLog(h.t)) }
+
+func (h *host) announceWith(log logr.Logger) *Announcer {
 	h.t.Helper()
-	a, err := New(Options{Log: testLog(h.t)})
+	a, err := New(Options{Log: log})
 	h.must(err)
+	return h.run(a)
+}
+
+// announceOn runs an announcer whose sockets are wrapped.
+func (h *host) announceOn(wrap func(wire) wire) *Announcer {
+	h.t.Helper()
+	m, err := newMetrics(nil)
+	h.must(err)
+	return h.run(newAnnouncer(logr.Discard(), m, func() (system, error) {
+		k, err := newKernel(nil)
+		return wrappingSystem{k, wrap}, err
+	}))
+}
+
+type wrappingSystem struct {
+	system
+	wrap func(wire) wire
+}
+
+func (s wrappingSystem) open(i Interface, p protocol) (wire, error) {
+	w, err := s.system.open(i, p)
+	if err != nil {
+		return nil, err
+	}
+	return s.wrap(w), nil
+}
+
+func (h *host) run(a *Announcer) *Announcer {
+	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- h.in(func() error { return a.Run(ctx) }) }()
@@ -271,6 +303,7 @@ type tap struct {
 	marks  *packet.Conn // the kernel does not show a socket its own frames
 	mac    net.HardwareAddr
 	frames chan []byte
+	seen   func([]byte) // if not nil: called for each frame that until takes
 	done   sync.WaitGroup
 }
 
@@ -331,6 +364,9 @@ func (p *tap) until(what string, match func([]byte) bool, last func([]byte) bool
 	for {
 		select {
 		case f := <-p.frames:
+			if p.seen != nil {
+				p.seen(f)
+			}
 			if match(f) {
 				got = append(got, f)
 			}

@@ -31,10 +31,7 @@ func TestTableTwin(t *testing.T) {
 			}
 		}
 		got.update(changes)
-		all := map[netip.Addr]answer{}
-		for a, to := range got.all {
-			all[a] = to
-		}
+		all := maps.Collect(got.all)
 		if !maps.Equal(want, all) {
 			t.Fatalf("%v, want %v", all, want)
 		}
