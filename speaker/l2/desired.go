@@ -62,10 +62,18 @@ func (e Entry) equal(f Entry) bool {
 // changes lists the addresses whose entries differ.
 func (d Desired) changes(to Desired) []netip.Addr {
 	var out []netip.Addr
+	stay := 0
 	for a, e := range to.Entries {
-		if was, ok := d.Entries[a]; !ok || !was.equal(e) {
+		was, ok := d.Entries[a]
+		if ok {
+			stay++
+		}
+		if !ok || !was.equal(e) {
 			out = append(out, a)
 		}
+	}
+	if stay == len(d.Entries) {
+		return out
 	}
 	for a := range d.Entries {
 		if _, ok := to.Entries[a]; !ok {
