@@ -404,6 +404,7 @@ func TestApplyWaitsOutAnAnswer(t *testing.T) {
 				applyAll(t, a, entries(Entry{}, one))
 				w.replying = make(chan struct{})
 				w.frames <- heard{from: MAC(macB), asked: one}
+				synctest.Wait() // decided, not sent
 				applied := make(chan error, 1)
 				go func() {
 					_, err := a.Apply(t.Context(), next)
@@ -425,6 +426,7 @@ func TestApplyWaitsOutAnAnswer(t *testing.T) {
 			applyAll(t, a, entries(Entry{}, one))
 			w.replying = make(chan struct{})
 			w.frames <- heard{from: MAC(macB), asked: one}
+			synctest.Wait() // decided, not sent
 			applyAll(t, a, entries(Entry{}, one, two))
 			close(w.replying)
 		})
