@@ -1,11 +1,13 @@
 // Package l2 makes this node answer for addresses on its local networks: ARP for IPv4, NDP for IPv6.
 //
-// It is told the whole of what to answer for (Desired) and reports what it truly answers for (Running). It decides
-// nothing: who announces which address is settled before, and nothing here knows of Services or of other nodes.
+// It is told the whole of what to answer for (Desired) and reports what it truly answers for (Running) and whom else it has
+// heard. It decides nothing: who announces which address is settled before. Nothing here knows of Services, and of other
+// nodes only by which hardware addresses they go.
 //
-//	Apply ──► owner ──► table ─────────────► responder ◄──── request, solicitation
-//	            ▲    ├─► BPF filter, groups     └──────────► reply, advertisement
-//	            │    └─► announcements ─────────────────────► gratuitous ARP, unsolicited NA
+//	Apply ──► owner ──► table ─────────────► responder ◄──── request, solicitation; claims
+//	            ▲    ├─► BPF filter, groups     │  └───────► reply, advertisement
+//	            │    └─► announcements, probes ──┼───────────► gratuitous ARP, unsolicited NA
+//	            ├────────────────────────────────┘ claims
 //	  netlink ──┘
 //
 // The owner, Run's own goroutine, holds all state and opens all sockets. Each socket, one per interface and protocol,

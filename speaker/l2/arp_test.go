@@ -3,7 +3,6 @@ package l2
 import (
 	"net"
 	"net/netip"
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,45 +11,39 @@ import (
 	"github.com/mdlayher/ethernet"
 )
 
-func finder(list ...netip.Addr) lookup {
-	return func(a netip.Addr) (answer, bool) {
-		if slices.Contains(list, a) {
-			return answer{mac: macA}, true
-		}
-		return answer{}, false
-	}
-}
-
-func TestAnswerARP(t *testing.T) {
-	ours, asker, zero := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.9"), netip.IPv4Unspecified()
+func TestHearARP(t *testing.T) {
+	ours, other, zero := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.9"), netip.IPv4Unspecified()
+	from := MAC(macB)
+	question := heard{from: from, asked: ours, source: other, claimed: other}
 	tests := []struct {
 		name string
 		edit func(*arp.Packet, *ethernet.Frame)
-		want bool
+		want heard
 	}{
-		{"broadcast request", func(*arp.Packet, *ethernet.Frame) {}, true},
-		{"unicast request to us", func(_ *arp.Packet, f *ethernet.Frame) { f.Destination = macA }, true},
-		{"unicast request to another", func(_ *arp.Packet, f *ethernet.Frame) { f.Destination = macB }, false},
-		{"probe", func(p *arp.Packet, _ *ethernet.Frame) { p.SenderIP = zero }, true},
-		{"announcement", func(p *arp.Packet, _ *ethernet.Frame) { p.SenderIP = ours }, false},
-		{"reply", func(p *arp.Packet, _ *ethernet.Frame) { p.Operation = arp.OperationReply }, false},
-		{"not ours", func(p *arp.Packet, _ *ethernet.Frame) { p.TargetIP = asker.Next() }, false},
-		{"our own frame come back", func(_ *arp.Packet, f *ethernet.Frame) { f.Source = macA }, false},
-		{"our own request come back", func(p *arp.Packet, _ *ethernet.Frame) { p.SenderHardwareAddr = macA }, false},
-		{"asker with a group address", func(p *arp.Packet, _ *ethernet.Frame) { p.SenderHardwareAddr = ethernet.Broadcast }, false},
-		{"asker without an address", func(p *arp.Packet, _ *ethernet.Frame) { p.SenderHardwareAddr = make(net.HardwareAddr, 6) }, false},
+		{"broadcast request", func(*arp.Packet, *ethernet.Frame) {}, question},
+		{"unicast request to us", func(_ *arp.Packet, f *ethernet.Frame) { f.Destination = macA }, question},
+		{"unicast request to another", func(_ *arp.Packet, f *ethernet.Frame) { f.Destination = macB }, heard{}},
+		{"probe", func(p *arp.Packet, _ *ethernet.Frame) { p.SenderIP = zero }, heard{from: from, asked: ours, source: zero, probe: true}},
+		{"announcement", func(p *arp.Packet, _ *ethernet.Frame) { p.SenderIP = ours }, heard{from: from, claimed: ours}},
+		{"reply", func(p *arp.Packet, _ *ethernet.Frame) { p.Operation = arp.OperationReply }, heard{from: from, claimed: other}},
+		{"reply for another", func(p *arp.Packet, f *ethernet.Frame) { p.Operation, f.Destination = arp.OperationReply, macB }, heard{}},
+		{"reverse ARP", func(p *arp.Packet, _ *ethernet.Frame) { p.Operation = 3 }, heard{}},
+		{"frame's source differs: a stand-in", func(_ *arp.Packet, f *ethernet.Frame) { f.Source = net.HardwareAddr{2, 0, 0, 0, 0, 0xc} }, question},
+		{"our own frame come back", func(_ *arp.Packet, f *ethernet.Frame) { f.Source = macA }, heard{}},
+		{"a stand-in's frame for us", func(p *arp.Packet, _ *ethernet.Frame) { p.SenderHardwareAddr = macA }, heard{}},
+		{"asker with a group address", func(p *arp.Packet, _ *ethernet.Frame) { p.SenderHardwareAddr = ethernet.Broadcast }, heard{}},
+		{"asker without an address", func(p *arp.Packet, _ *ethernet.Frame) { p.SenderHardwareAddr = make(net.HardwareAddr, 6) }, heard{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p, err := arp.NewPacket(arp.OperationRequest, macB, asker, make(net.HardwareAddr, 6), ours)
+			p, err := arp.NewPacket(arp.OperationRequest, macB, other, make(net.HardwareAddr, 6), ours)
 			if err != nil {
 				t.Fatal(err)
 			}
 			f := &ethernet.Frame{Destination: ethernet.Broadcast, Source: macB}
 			tt.edit(p, f)
-			a, ok := answerARP(p, f, macA, finder(ours))
-			if ok != tt.want || (ok && a.mac.String() != macA.String()) {
-				t.Errorf("answered %v with %v, want %v", ok, a.mac, tt.want)
+			if got := hearARP(p, f, MAC(macA)); got != tt.want {
+				t.Errorf("heard %+v, want %+v", got, tt.want)
 			}
 		})
 	}
@@ -65,7 +58,7 @@ func TestGratuitous(t *testing.T) {
 		}
 	}
 	want := []*arp.Packet{form(arp.OperationRequest, make(net.HardwareAddr, 6)), form(arp.OperationReply, macA)}
-	if diff := cmp.Diff(want, gratuitous(a, macA), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+	if diff := cmp.Diff(want, gratuitous(a, MAC(macA)), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -81,8 +74,14 @@ func FuzzARP(f *testing.F) {
 		if frame.UnmarshalBinary(b) != nil || p.UnmarshalBinary(frame.Payload) != nil {
 			return
 		}
-		if _, ok := answerARP(&p, &frame, macA, finder(ours)); ok && (p.TargetIP != ours || !station(p.SenderHardwareAddr)) {
-			t.Errorf("answered %+v", p)
+		h := hearARP(&p, &frame, MAC(macA))
+		if (h.asked.IsValid() || h.claimed.IsValid()) && !h.from.station() {
+			t.Errorf("heard %+v", h)
+		}
+		if h.asked == ours {
+			if _, err := arpFrame(MAC(macA), h.from, arpPacket(arp.OperationReply, MAC(macA), h.asked, h.from, h.source)); err != nil {
+				t.Errorf("cannot answer %+v: %v", h, err)
+			}
 		}
 	})
 }

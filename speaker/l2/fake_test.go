@@ -3,6 +3,7 @@ package l2
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -51,7 +52,8 @@ func (s *fakeSystem) open(i Interface, p protocol) (wire, error) {
 	if s.openErr != nil {
 		return nil, s.openErr
 	}
-	w := &fakeWire{mu: &s.mu, on: slotKey{i.Index, p}, born: time.Now(), frames: make(chan error), done: make(chan struct{})}
+	w := &fakeWire{mu: &s.mu, on: slotKey{i.Index, p}, born: time.Now(), frames: make(chan any), done: make(chan struct{}),
+		targets: map[netip.Addr]bool{}, watched: map[netip.Addr]bool{}}
 	s.wires = append(s.wires, w)
 	return w, nil
 }
@@ -120,18 +122,22 @@ func (w *fakeWatcher) next() error {
 
 func (w *fakeWatcher) Close() { w.once.Do(func() { close(w.done) }) }
 
-// fakeWire records when which addresses were announced.
+// fakeWire records when which addresses were announced, probed and answered.
 type fakeWire struct {
 	mu        *sync.Mutex // the system's
 	on        slotKey
 	born      time.Time
-	frames    chan error // nil: a question for us; else the socket's end
+	frames    chan any // a heard, or the error that ends the socket
 	done      chan struct{}
 	once      sync.Once
 	announced []said
-	targets   []netip.Addr
+	probed    []said
+	replied   []MAC
+	targets   map[netip.Addr]bool
+	watched   map[netip.Addr]bool
 	sendErr   error
 	hearErr   error
+	replying  chan struct{} // if not nil: received from before a reply leaves
 }
 
 type said struct {
@@ -139,20 +145,33 @@ type said struct {
 	addr netip.Addr
 }
 
-func (w *fakeWire) serve(lookup) (bool, error) {
+func (w *fakeWire) read() (heard, error) {
 	select {
-	case err := <-w.frames:
-		return err == nil, err
+	case x := <-w.frames:
+		if err, ok := x.(error); ok {
+			return heard{}, err
+		}
+		return x.(heard), nil
 	case <-w.done:
-		return false, errClosed
+		return heard{}, errClosed
 	}
+}
+
+func (w *fakeWire) reply(_ heard, a answer) error {
+	if w.replying != nil {
+		<-w.replying
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.replied = append(w.replied, a.mac)
+	return nil
 }
 
 func (w *fakeWire) announce(list []netip.Addr, find lookup) (n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, a := range list {
-		if _, ok := find(a); ok {
+		if find(a).speaks() {
 			w.announced = append(w.announced, said{time.Since(w.born), a})
 			n++
 		}
@@ -160,10 +179,30 @@ func (w *fakeWire) announce(list []netip.Addr, find lookup) (n int, err error) {
 	return n, w.sendErr
 }
 
-func (w *fakeWire) retarget(list []netip.Addr) error {
+func (w *fakeWire) probe(list []netip.Addr) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.targets = slices.SortedFunc(slices.Values(list), netip.Addr.Compare)
+	for _, a := range list {
+		w.probed = append(w.probed, said{time.Since(w.born), a})
+	}
+	return len(list), w.sendErr
+}
+
+func (w *fakeWire) hear(h hearing) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range h.asked {
+		w.targets[a] = true
+	}
+	for _, a := range h.unasked {
+		delete(w.targets, a)
+	}
+	for _, a := range h.watched {
+		w.watched[a] = true
+	}
+	for _, a := range h.unwatched {
+		delete(w.watched, a)
+	}
 	return w.hearErr
 }
 
@@ -175,10 +214,16 @@ func (w *fakeWire) said() []said {
 	return slices.Clone(w.announced)
 }
 
+func (w *fakeWire) asked() []said {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.probed)
+}
+
 func (w *fakeWire) heard() []netip.Addr {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.targets
+	return slices.SortedFunc(maps.Keys(w.targets), netip.Addr.Compare)
 }
 
 // bubble runs story against an announcer on a fake system whose clock is the story's.

@@ -1,7 +1,6 @@
 package l2
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,42 +11,78 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The kernel drops what is not for us before it costs a wake-up. A program has three parts:
+// The kernel drops what is not for us before it costs a wake-up. A program has up to four parts:
 //
 //	arrival   for this very interface, untagged, and addressed to us or to a group    (ancillary data)
-//	question  an ARP request or a neighbour solicitation                                  (header bytes)
-//	target    the last 32 bits of the target address are those of one of ours             (search tree)
+//	kind      an ARP request or reply, a neighbour solicitation or advertisement          (header bytes)
+//	asked     the last 32 bits of the target address are those of one of ours             (search tree)
+//	claimed   of ARP, the sender's address is one of ours that are watched                (search tree)
 //
-// The responder looks at the whole target again, so the filter may let through too much but never too little.
+// Replies and advertisements pass only while something is watched. The responder looks at whole addresses again, so the
+// filter may let through too much but never too little.
 
 const (
-	// maxSpans bounds the tree so that a program (at most 2.5 instructions per span) stays well under the 4,096 instructions
-	// of classic BPF, and so that the old and the new one fit the socket's option memory together while they are exchanged.
+	// maxSpans bounds each tree, and with it how many addresses that do not adjoin are told apart exactly.
 	maxSpans = 1000
+	// maxProgram keeps a program under the 4,096 instructions of classic BPF. A tree takes 1.4 instructions per single
+	// address and 2.5 per range; so two trees for 1,000 addresses fit however these lie.
+	maxProgram = 4000
 	// leafSpans are compared one after the other; above that the tree branches.
 	leafSpans = 8
 	// wholeFrame is how much of an accepted frame is passed on.
 	wholeFrame = 2048
 )
 
+// words are the last 32 bits of addresses, sorted; IPv6 addresses may have them in common.
+type words []uint32
+
+func wordOf(a netip.Addr) uint32 {
+	b := a.As16()
+	return binary.BigEndian.Uint32(b[12:])
+}
+
+func wordsOf(addrs []netip.Addr) words {
+	out := make(words, len(addrs))
+	for i, a := range addrs {
+		out[i] = wordOf(a)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// change returns the words with those of the addresses that came and without those of the ones that went, which must be
+// among them.
+func (w words) change(came, went []netip.Addr) words {
+	in, gone := wordsOf(came), wordsOf(went)
+	if len(in)+len(gone) == 0 {
+		return w
+	}
+	out := make(words, 0, len(w)+len(in)-len(gone))
+	for _, x := range w {
+		if len(gone) > 0 && gone[0] == x {
+			gone = gone[1:]
+			continue
+		}
+		for len(in) > 0 && in[0] <= x {
+			out, in = append(out, in[0]), in[1:]
+		}
+		out = append(out, x)
+	}
+	return append(out, in...)
+}
+
 // span is an inclusive range of target words.
 type span struct{ lo, hi uint32 }
 
-// spans joins the last 32 bits of each address to as few ranges as hold them exactly.
-func spans(addrs []netip.Addr) []span {
-	words := make([]uint32, len(addrs))
-	for i, a := range addrs {
-		b := a.AsSlice()
-		words[i] = binary.BigEndian.Uint32(b[len(b)-4:])
-	}
-	slices.Sort(words)
+// spans joins words to as few ranges as hold them exactly.
+func (w words) spans() []span {
 	var out []span
-	for _, w := range words {
-		if n := len(out); n > 0 && w-out[n-1].hi <= 1 {
-			out[n-1].hi = w
+	for _, x := range w {
+		if n := len(out); n > 0 && x-out[n-1].hi <= 1 {
+			out[n-1].hi = x
 			continue
 		}
-		out = append(out, span{w, w})
+		out = append(out, span{x, x})
 	}
 	return out
 }
@@ -58,21 +93,42 @@ func cover(exact []span, limit int) []span {
 	if len(exact) <= limit {
 		return exact
 	}
-	gaps := make([]int, len(exact)-1) // gap i lies between ranges i and i+1
-	for i := range gaps {
-		gaps[i] = i
+	most := widestClosed(exact, limit)
+	equal := limit - 1 - gapsAbove(exact, most) // gaps of that very width that may stay open
+	out := append(make([]span, 0, limit), exact[0])
+	for i, s := range exact[1:] {
+		gap := s.lo - exact[i].hi
+		if gap == most && equal > 0 {
+			equal--
+		} else if gap <= most {
+			out[len(out)-1].hi = s.hi
+			continue
+		}
+		out = append(out, s)
 	}
-	slices.SortFunc(gaps, func(a, b int) int {
-		return cmp.Or(cmp.Compare(exact[b+1].lo-exact[b].hi, exact[a+1].lo-exact[a].hi), cmp.Compare(a, b))
-	})
-	kept := gaps[:limit-1]
-	slices.Sort(kept)
-	out, start := make([]span, 0, limit), 0
-	for _, g := range kept {
-		out = append(out, span{exact[start].lo, exact[g].hi})
-		start = g + 1
+	return out
+}
+
+// widestClosed returns the least width with fewer than limit gaps that are wider.
+func widestClosed(exact []span, limit int) uint32 {
+	lo, hi := uint32(0), uint32(1<<32-1)
+	for lo < hi {
+		if mid := lo + (hi-lo)/2; gapsAbove(exact, mid) < limit {
+			hi = mid
+		} else {
+			lo = mid + 1
+		}
 	}
-	return append(out, span{exact[start].lo, exact[len(exact)-1].hi})
+	return lo
+}
+
+func gapsAbove(exact []span, width uint32) (n int) {
+	for i := range exact[1:] {
+		if exact[i+1].lo-exact[i].hi > width {
+			n++
+		}
+	}
+	return n
 }
 
 // tree returns instructions that accept the frame if the word in register A lies in one of the sorted ranges, else drop it.
@@ -136,33 +192,66 @@ func is(off uint32, size int, val uint32) check {
 	return check{bpf.LoadAbsolute{Off: off, Size: size}, bpf.JumpEqual, val}
 }
 
-// compile returns the part of the filter that looks at the frame's bytes alone, for addresses of one family.
-func compile(p protocol, addrs []netip.Addr, limit int) []bpf.Instruction {
-	if len(addrs) == 0 {
+// filter is what one socket lets through.
+type filter struct {
+	proto          protocol
+	index          int
+	asked, watched words
+}
+
+func (f *filter) change(h hearing) {
+	f.asked = f.asked.change(h.asked, h.unasked)
+	f.watched = f.watched.change(h.watched, h.unwatched)
+}
+
+// compile returns the part of the filter that looks at the frame's bytes alone.
+func (f *filter) compile(limit int) []bpf.Instruction {
+	switch {
+	case len(f.asked) == 0:
 		return []bpf.Instruction{bpf.RetConstant{Val: 0}}
+	case f.proto == protocolNDP:
+		return f.compileNDP(limit)
 	}
-	checks, target := arpQuestion(), uint32(14+24)
-	if p == protocolNDP {
-		checks, target = ndpQuestion(), 14+40+8+12
-	}
-	head := append(all(checks...), bpf.LoadAbsolute{Off: target, Size: 4})
-	return append(head, tree(cover(spans(addrs), limit))...)
+	return f.compileARP(limit)
 }
 
-// arpQuestion: RFC 826, an Ethernet and IPv4 request.
-func arpQuestion() []check {
-	return []check{
-		is(12, 2, unix.ETH_P_ARP), is(20, 2, 1),
-		is(14, 2, 1), is(16, 2, unix.ETH_P_IP), is(18, 2, 0x0604),
+// compileARP: RFC 826, Ethernet and IPv4.
+func (f *filter) compileARP(limit int) []bpf.Instruction {
+	shape := []check{is(12, 2, unix.ETH_P_ARP), is(14, 2, 1), is(16, 2, unix.ETH_P_IP), is(18, 2, 0x0604)}
+	target, sender := bpf.LoadAbsolute{Off: 14 + 24, Size: 4}, bpf.LoadAbsolute{Off: 14 + 14, Size: 4}
+	asked := append([]bpf.Instruction{target}, tree(cover(f.asked.spans(), limit))...)
+	if len(f.watched) == 0 {
+		return append(all(append(shape, is(20, 2, 1))...), asked...)
+	}
+	orElse(asked)
+	isRequest := []bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpEqual, Val: 1, SkipTrue: 1}, bpf.Jump{Skip: uint32(len(asked))}}
+	claimed := append([]bpf.Instruction{sender}, tree(cover(f.watched.spans(), limit))...)
+	known := check{bpf.LoadAbsolute{Off: 20, Size: 2}, bpf.JumpLessOrEqual, 2}
+	return slices.Concat(all(append(shape, known)...), isRequest, asked, claimed)
+}
+
+// orElse has whatever a tree would drop go on behind it.
+func orElse(program []bpf.Instruction) {
+	for i, x := range program {
+		if x == (bpf.RetConstant{Val: 0}) {
+			program[i] = bpf.Jump{Skip: uint32(len(program) - 1 - i)}
+		}
 	}
 }
 
-// ndpQuestion: RFC 4861 §4.3 and §7.1.1. The socket sees all IPv6 traffic, so what sorts most of it out comes first.
-// Solicitations behind extension headers do not occur; fragments are forbidden (RFC 6980).
-func ndpQuestion() []check {
-	return []check{
-		is(14+6, 1, unix.IPPROTO_ICMPV6), is(14+40, 2, 135<<8), is(14+7, 1, 255), is(12, 2, unix.ETH_P_IPV6),
+// compileNDP: RFC 4861 §4.3, §4.4 and §7.1. The socket sees all IPv6 traffic, so what sorts most of it out comes first.
+// Messages behind extension headers do not occur; fragments are forbidden (RFC 6980).
+func (f *filter) compileNDP(limit int) []bpf.Instruction {
+	kind := is(14+40, 2, 135<<8)
+	if len(f.watched) > 0 { // 136 is an advertisement, 137 a redirect
+		kind = check{bpf.LoadAbsolute{Off: 14 + 40, Size: 2}, bpf.JumpGreaterOrEqual, 135 << 8}
 	}
+	checks := []check{is(14+6, 1, unix.IPPROTO_ICMPV6), kind, is(14+7, 1, 255), is(12, 2, unix.ETH_P_IPV6)}
+	if len(f.watched) > 0 {
+		checks = append(checks, check{bpf.LoadAbsolute{Off: 14 + 40, Size: 1}, bpf.JumpLessOrEqual, 136}, is(14+41, 1, 0))
+	}
+	target := bpf.LoadAbsolute{Off: 14 + 40 + 8 + 12, Size: 4}
+	return slices.Concat(all(checks...), []bpf.Instruction{target}, tree(cover(f.asked.spans(), limit)))
 }
 
 // arrival keeps to frames that this interface received for itself. The kernel also shows a parent's socket the frames of
@@ -180,26 +269,31 @@ func arrival(p protocol, index int) []bpf.Instruction {
 	)
 }
 
-// assemble returns the whole filter for one socket.
-func assemble(p protocol, index int, addrs []netip.Addr, limit int) ([]bpf.RawInstruction, error) {
-	raw, err := bpf.Assemble(append(arrival(p, index), compile(p, addrs, limit)...))
+// assemble returns the whole filter with trees of at most limit ranges.
+func (f *filter) assemble(limit int) ([]bpf.RawInstruction, error) {
+	raw, err := bpf.Assemble(append(arrival(f.proto, f.index), f.compile(limit)...))
 	if err != nil {
-		return nil, fmt.Errorf("assembling %s filter: %w", p, err)
+		return nil, fmt.Errorf("assembling %s filter: %w", f.proto, err)
 	}
 	return raw, nil
 }
 
-// setFilter replaces a socket's filter; the kernel exchanges it between two frames. Where the socket's option memory is
-// too small (net.core.optmem_max, 20 KiB on older kernels) a coarser one is tried.
-func setFilter(s bpf.Setter, p protocol, index int, addrs []netip.Addr) error {
-	for limit := maxSpans; ; limit /= 2 {
-		raw, err := assemble(p, index, addrs, limit)
+// set replaces a socket's filter; the kernel exchanges it between two frames. Where the socket's option memory is too
+// small (net.core.optmem_max, 20 KiB on older kernels) a coarser one is tried.
+func (f *filter) set(s bpf.Setter) error {
+	for limit := maxSpans; ; {
+		raw, err := f.assemble(limit)
 		if err != nil {
 			return err
+		}
+		if len(raw) > maxProgram {
+			limit = limit * maxProgram / len(raw)
+			continue
 		}
 		err = s.SetBPF(raw)
 		if err == nil || limit <= 1 || !errors.Is(err, unix.ENOMEM) {
 			return err
 		}
+		limit /= 2
 	}
 }

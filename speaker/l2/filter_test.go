@@ -91,6 +91,12 @@ func runVM(t testing.TB, program []bpf.Instruction) func([]byte) bool {
 	}
 }
 
+func filterOf(p protocol, asked, watched []netip.Addr) *filter {
+	f := &filter{proto: p, index: 7}
+	f.change(hearing{asked: asked, watched: watched})
+	return f
+}
+
 func TestFilterLooksAtTheQuestion(t *testing.T) {
 	ours4, ours6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	edited := func(frame []byte, at int, b ...byte) []byte {
@@ -126,13 +132,58 @@ func TestFilterLooksAtTheQuestion(t *testing.T) {
 			if tt.proto == protocolNDP {
 				ours = []netip.Addr{ours6}
 			}
-			if got := runVM(t, compile(tt.proto, ours, maxSpans))(tt.frame); got != tt.want {
+			if got := runVM(t, filterOf(tt.proto, ours, nil).compile(maxSpans))(tt.frame); got != tt.want {
 				t.Errorf("accepted: %v, want %v", got, tt.want)
 			}
-			if runVM(t, compile(tt.proto, nil, maxSpans))(tt.frame) {
+			if runVM(t, filterOf(tt.proto, nil, nil).compile(maxSpans))(tt.frame) {
 				t.Error("accepted without any address of ours")
 			}
 		})
+	}
+}
+
+// TestFilterHearsClaims: claims pass while something is watched, and only for what is.
+func TestFilterHearsClaims(t *testing.T) {
+	ours, watched := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	ours6, absent := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.3")
+	from := func(sender, target netip.Addr, op byte) []byte {
+		f := arpRequest(target)
+		f[21] = op
+		copy(f[28:], sender.AsSlice())
+		return f
+	}
+	tests := []struct {
+		name           string
+		proto          protocol
+		frame          []byte
+		watching, idle bool
+	}{
+		{"request", protocolARP, from(absent, ours, 1), true, true},
+		{"request by a watched address for a foreign one", protocolARP, from(watched, absent, 1), true, false},
+		{"request by a watched address for ours", protocolARP, from(watched, ours, 1), true, true},
+		{"request by one that is ours, not watched", protocolARP, from(ours, absent, 1), false, false},
+		{"reply by a watched address", protocolARP, from(watched, absent, 2), true, false},
+		{"reply by one that is not watched", protocolARP, from(ours, absent, 2), false, false},
+		{"reply to ours", protocolARP, from(absent, ours, 2), false, false},
+		{"foreign request", protocolARP, from(absent, absent, 1), false, false},
+		{"reverse request", protocolARP, from(watched, ours, 3), false, false},
+		{"advertisement of ours", protocolNDP, naFrame(ours6, nil), true, false},
+		{"advertisement of another", protocolNDP, naFrame(netip.MustParseAddr("2001:db8::2"), nil), false, false},
+		{"solicitation for ours", protocolNDP, nsFrame(ours6, nil), true, true},
+		{"redirect", protocolNDP, append(naFrame(ours6, nil)[:54:54], append([]byte{137}, naFrame(ours6, nil)[55:]...)...), false, false},
+		{"advertisement, code not zero", protocolNDP, append(naFrame(ours6, nil)[:55:55], append([]byte{1}, naFrame(ours6, nil)[56:]...)...), false, false},
+	}
+	for _, tt := range tests {
+		asked, heard := []netip.Addr{ours, watched}, []netip.Addr{watched}
+		if tt.proto == protocolNDP {
+			asked, heard = []netip.Addr{ours6}, []netip.Addr{ours6}
+		}
+		if got := runVM(t, filterOf(tt.proto, asked, heard).compile(maxSpans))(tt.frame); got != tt.watching {
+			t.Errorf("%s: accepted %v while watching", tt.name, got)
+		}
+		if got := runVM(t, filterOf(tt.proto, asked, nil).compile(maxSpans))(tt.frame); got != tt.idle {
+			t.Errorf("%s: accepted %v while not watching", tt.name, got)
+		}
 	}
 }
 
@@ -162,8 +213,15 @@ func checkTwin(t *testing.T, words []uint32, rng *rand.Rand) {
 	for _, w := range words {
 		asked = append(asked, w-1, w, w+1)
 	}
-	accept4, accept6 := runVM(t, compile(protocolARP, four, len(words))), runVM(t, compile(protocolNDP, six, len(words)))
+	accept4, accept6 := runVM(t, filterOf(protocolARP, four, nil).compile(len(words))), runVM(t, filterOf(protocolNDP, six, nil).compile(len(words)))
+	claims := runVM(t, filterOf(protocolARP, four, four).compile(len(words)))
 	for _, w := range asked {
+		request, reply := arpRequest(v4(w)), arpRequest(v4(words[0])) // the request's own sender is 10.0.0.9
+		copy(reply[28:], v4(w).AsSlice())
+		reply[21] = 2
+		if claims(request) != (ours[w] || ours[0x0a000009]) || claims(reply) != ours[w] {
+			t.Fatalf("%d addresses watched, word %#x: request %v, reply %v, want %v", len(words), w, claims(request), claims(reply), ours[w])
+		}
 		if got4, got6 := accept4(arpRequest(v4(w))), accept6(nsFrame(v6(w), nil)); got4 != ours[w] || got6 != ours[w] {
 			t.Fatalf("%d addresses, word %#x: ARP %v, NDP %v, want %v", len(words), w, got4, got6, ours[w])
 		}
@@ -180,11 +238,14 @@ func FuzzFilter(f *testing.F) {
 			w := binary.BigEndian.Uint32(raw)
 			four, has = append(four, v4(w)), has || w == asked
 		}
-		exact := runVM(t, compile(protocolARP, four, max(1, len(four))))
+		exact := runVM(t, filterOf(protocolARP, four, nil).compile(max(1, len(four))))
 		if got := exact(arpRequest(v4(asked))); got != has {
 			t.Errorf("exact filter: %v, want %v", got, has)
 		}
-		coarse := runVM(t, compile(protocolARP, four, int(limit)+1))
+		coarse := runVM(t, filterOf(protocolARP, four, nil).compile(int(limit)+1))
+		if watched := runVM(t, filterOf(protocolARP, four, four).compile(int(limit)+1)); has && !watched(arpRequest(v4(asked))) {
+			t.Error("coarse filter with claims drops one of ours")
+		}
 		if has && !coarse(arpRequest(v4(asked))) {
 			t.Error("coarse filter drops one of ours")
 		}
@@ -205,7 +266,7 @@ func TestCoverTwin(t *testing.T) {
 		for range 2 + rng.IntN(8) {
 			list = append(list, v4(rng.Uint32N(60)))
 		}
-		exact := spans(list)
+		exact := wordsOf(list).spans()
 		limit := 1 + rng.IntN(len(exact))
 		got := cover(exact, limit)
 		best := size([]span{{exact[0].lo, exact[len(exact)-1].hi}})
@@ -229,10 +290,49 @@ func TestCoverTwin(t *testing.T) {
 }
 
 func TestSpansJoinNeighbours(t *testing.T) {
-	got := spans(addrs("10.0.0.3", "10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.9", "255.255.255.255"))
+	got := wordsOf(addrs("10.0.0.3", "10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.9", "255.255.255.255")).spans()
 	want := []span{{0x0a000001, 0x0a000003}, {0x0a000009, 0x0a000009}, {0xffffffff, 0xffffffff}}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(span{})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// recorder takes every program.
+type recorder struct{ got []bpf.RawInstruction }
+
+func (r *recorder) SetBPF(f []bpf.RawInstruction) error {
+	r.got = f
+	return nil
+}
+
+// TestWatchedFilterIsExactForAThousand: two trees for any 1,000 addresses fit the kernel's limit undiminished.
+func TestWatchedFilterIsExactForAThousand(t *testing.T) {
+	for name, at := range map[string]func(uint32) uint32{
+		"single": func(i uint32) uint32 { return 3 * i }, "in pairs": func(i uint32) uint32 { return i/2*4 + i%2 },
+		"in threes and singles": func(i uint32) uint32 { return i/4*8 + i%4 + i%4/3 },
+	} {
+		var list []netip.Addr
+		for i := range uint32(1000) {
+			list = append(list, v4(0x0b000000+at(i)))
+		}
+		f, r := filterOf(protocolARP, list, list), &recorder{}
+		if err := f.set(r); err != nil {
+			t.Fatal(err)
+		}
+		exact, err := f.assemble(len(list))
+		if err != nil || !slices.Equal(exact, r.got) || len(exact) > maxProgram {
+			t.Errorf("%s: the exact program has %d instructions, set were %d, error %v", name, len(exact), len(r.got), err)
+		}
+	}
+	for _, n := range []uint32{2000, 40_000} {
+		var list []netip.Addr
+		for i := range n {
+			list = append(list, v4(0x0b000000+i/2*4+i%2))
+		}
+		r := &recorder{}
+		if err := filterOf(protocolARP, list, list).set(r); err != nil || len(r.got) > maxProgram || len(r.got) < maxProgram/2 {
+			t.Errorf("%d addresses: %d instructions, error %v", n, len(r.got), err)
+		}
 	}
 }
 
@@ -245,7 +345,7 @@ func TestFilterFits(t *testing.T) {
 			four, six = append(four, v4(w)), append(six, v6(w))
 		}
 		for p, list := range map[protocol][]netip.Addr{protocolARP: four, protocolNDP: six} {
-			raw, err := assemble(p, 7, list, maxSpans)
+			raw, err := filterOf(p, list, nil).assemble(maxSpans)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -277,10 +377,10 @@ func TestSetFilterFitsTheSocket(t *testing.T) {
 		list = append(list, v4(0x0a000000+3*i))
 	}
 	s := &smallSocket{room: 500}
-	if err := setFilter(s, protocolARP, 1, list); err != nil || len(s.got) == 0 {
+	if err := filterOf(protocolARP, list, nil).set(s); err != nil || len(s.got) == 0 {
 		t.Fatalf("no filter set, error %v", err)
 	}
-	if err := setFilter(&smallSocket{room: 5}, protocolARP, 1, list); !errors.Is(err, unix.ENOMEM) {
+	if err := filterOf(protocolARP, list, nil).set(&smallSocket{room: 5}); !errors.Is(err, unix.ENOMEM) {
 		t.Errorf("a socket without room: error %v, want ENOMEM", err)
 	}
 }

@@ -40,7 +40,7 @@ func openJoiner(i Interface) (joiner, error) {
 type groups struct {
 	open    func() (joiner, error)
 	sockets []*socket
-	members map[netip.Addr]*socket // by group; several addresses may share one
+	members map[netip.Addr]*membership // by group
 }
 
 type socket struct {
@@ -48,20 +48,27 @@ type socket struct {
 	full bool
 }
 
-// set joins what addrs need and leaves what they do not.
-func (g *groups) set(addrs []netip.Addr) error {
-	wanted := make(map[netip.Addr]bool, len(addrs))
-	for _, a := range addrs {
+// membership is that of a group in which several addresses may share.
+type membership struct {
+	*socket
+	addrs int
+}
+
+// change joins what the addresses that came need and leaves what those that went do not need any more.
+func (g *groups) change(came, went []netip.Addr) error {
+	if g.members == nil {
+		g.members = map[netip.Addr]*membership{}
+	}
+	for _, a := range went {
+		if err := g.leave(a); err != nil {
+			return err
+		}
+	}
+	for _, a := range came {
 		group, err := ndp.SolicitedNodeMulticast(a)
 		if err != nil {
 			return fmt.Errorf("deriving group of %s: %w", a, err)
 		}
-		wanted[group] = true
-	}
-	if err := g.leaveAllBut(wanted); err != nil {
-		return err
-	}
-	for group := range wanted {
 		if err := g.join(group); err != nil {
 			return fmt.Errorf("joining group %s: %w", group, err)
 		}
@@ -69,22 +76,26 @@ func (g *groups) set(addrs []netip.Addr) error {
 	return nil
 }
 
-func (g *groups) leaveAllBut(wanted map[netip.Addr]bool) error {
-	for group, s := range g.members {
-		if wanted[group] {
-			continue
-		}
-		if err := s.LeaveGroup(group); err != nil {
-			return fmt.Errorf("leaving group %s: %w", group, err)
-		}
-		delete(g.members, group)
-		s.full = false
+func (g *groups) leave(a netip.Addr) error {
+	group, err := ndp.SolicitedNodeMulticast(a)
+	if err != nil {
+		return fmt.Errorf("deriving group of %s: %w", a, err)
+	}
+	m := g.members[group]
+	if m.addrs--; m.addrs > 0 {
+		return nil
+	}
+	delete(g.members, group)
+	m.full = false
+	if err := m.LeaveGroup(group); err != nil {
+		return fmt.Errorf("leaving group %s: %w", group, err)
 	}
 	return nil
 }
 
 func (g *groups) join(group netip.Addr) error {
-	if g.members[group] != nil {
+	if m := g.members[group]; m != nil {
+		m.addrs++
 		return nil
 	}
 	for _, s := range g.sockets {
@@ -93,7 +104,7 @@ func (g *groups) join(group netip.Addr) error {
 		}
 		err := s.JoinGroup(group)
 		if err == nil {
-			g.members[group] = s
+			g.members[group] = &membership{s, 1}
 			return nil
 		}
 		if !errors.Is(err, unix.ENOMEM) && !errors.Is(err, unix.ENOBUFS) {
@@ -114,10 +125,7 @@ func (g *groups) joinOnNew(group netip.Addr) error {
 	if err := s.JoinGroup(group); err != nil {
 		return err
 	}
-	if g.members == nil {
-		g.members = map[netip.Addr]*socket{}
-	}
-	g.members[group] = s
+	g.members[group] = &membership{s, 1}
 	return nil
 }
 

@@ -51,15 +51,28 @@ func TestGroupsTwin(t *testing.T) {
 		sockets = append(sockets, j)
 		return j, nil
 	}}
+	has := map[netip.Addr]bool{}
 	for range 500 {
-		var list []netip.Addr
-		want := map[netip.Addr]bool{}
-		for range rng.IntN(40) {
-			low := byte(rng.IntN(30))
-			list = append(list, netip.AddrFrom16([16]byte{0: 0x20, 1: 1, 7: byte(rng.IntN(2)), 15: low})) // two addresses per group
-			want[netip.AddrFrom16([16]byte{0: 0xff, 1: 2, 11: 1, 12: 0xff, 15: low})] = true
+		var came, went []netip.Addr
+		for low := range byte(30) {
+			for high := range byte(2) { // two addresses per group
+				a := netip.AddrFrom16([16]byte{0: 0x20, 1: 1, 7: high, 15: low})
+				switch {
+				case rng.IntN(3) > 0:
+				case has[a]:
+					went = append(went, a)
+					delete(has, a)
+				default:
+					came = append(came, a)
+					has[a] = true
+				}
+			}
 		}
-		if err := g.set(list); err != nil {
+		want := map[netip.Addr]bool{}
+		for a := range has {
+			want[netip.AddrFrom16([16]byte{0: 0xff, 1: 2, 11: 1, 12: 0xff, 15: a.As16()[15]})] = true
+		}
+		if err := g.change(came, went); err != nil {
 			t.Fatal(err)
 		}
 		got := map[netip.Addr]bool{}
@@ -92,12 +105,12 @@ func TestGroupsReportErrors(t *testing.T) {
 		"open": func() (joiner, error) { return nil, broken },
 		"join": func() (joiner, error) { return &tightJoiner{err: broken}, nil },
 	} {
-		if err := (&groups{open: open}).set(addrs("2001:db8::1")); !errors.Is(err, broken) {
+		if err := (&groups{open: open}).change(addrs("2001:db8::1"), nil); !errors.Is(err, broken) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
 	full := &groups{open: func() (joiner, error) { return &tightJoiner{}, nil }}
-	if err := full.set(addrs("2001:db8::1")); !errors.Is(err, unix.ENOMEM) {
+	if err := full.change(addrs("2001:db8::1"), nil); !errors.Is(err, unix.ENOMEM) {
 		t.Errorf("no room even on a new socket: error %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/mdlayher/packet"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -127,6 +129,45 @@ func pair(t testing.TB) (node, neighbour *host) {
 	return node, neighbour
 }
 
+// lan is a switch with n hosts on it, each of which calls its device eth0; host i has 192.0.2.<i+2> and 2001:db8::<i+2>.
+func lan(t testing.TB, n int) (sw *host, hosts []*host) {
+	t.Helper()
+	sw = newHost(t)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "br0"
+	sw.must(sw.nl.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
+	sw.must(sw.nl.LinkSetUp(sw.link("br0")))
+	for i := range n {
+		h, name := newHost(t), fmt.Sprint("port", i)
+		cable(sw, name, h, "eth0")
+		sw.must(sw.nl.LinkSetMaster(sw.link(name), sw.link("br0")))
+		h.addAddr("eth0", fmt.Sprintf("192.0.2.%d/24", i+2))
+		h.addAddr("eth0", fmt.Sprintf("2001:db8::%d/64", i+2))
+		hosts = append(hosts, h)
+	}
+	for _, h := range hosts {
+		h.settles("eth0")
+	}
+	return sw, hosts
+}
+
+// port returns the name of the port behind which the switch has learnt a station to be.
+func (h *host) port(mac net.HardwareAddr) string {
+	h.t.Helper()
+	list, err := dump(func() ([]netlink.Neigh, error) { return h.nl.NeighList(0, unix.AF_BRIDGE) })
+	h.must(err)
+	for _, n := range list {
+		if n.HardwareAddr.String() == mac.String() && n.State&unix.NUD_PERMANENT == 0 {
+			for _, l := range []string{"port0", "port1", "port2"} {
+				if h.link(l).Attrs().Index == n.LinkIndex {
+					return l
+				}
+			}
+		}
+	}
+	return ""
+}
+
 // settles waits until the kernel has seen the carrier and made the link-local address.
 func (h *host) settles(name string) {
 	h.t.Helper()
@@ -140,10 +181,41 @@ func (h *host) settles(name string) {
 }
 
 // announce runs an announcer on the host until the test ends.
-func (h *host) announce() *Announcer {
+func (h *host) announce() *Announcer { return h.announceWith(testLog(h.t)) }
+
+func (h *host) announceWith(log logr.Logger) *Announcer {
 	h.t.Helper()
-	a, err := New(Options{Log: testLog(h.t)})
+	a, err := New(Options{Log: log})
 	h.must(err)
+	return h.run(a)
+}
+
+// announceOn runs an announcer whose sockets are wrapped.
+func (h *host) announceOn(wrap func(wire) wire) *Announcer {
+	h.t.Helper()
+	m, err := newMetrics(nil)
+	h.must(err)
+	return h.run(newAnnouncer(logr.Discard(), m, func() (system, error) {
+		k, err := newKernel(nil)
+		return wrappingSystem{k, wrap}, err
+	}))
+}
+
+type wrappingSystem struct {
+	system
+	wrap func(wire) wire
+}
+
+func (s wrappingSystem) open(i Interface, p protocol) (wire, error) {
+	w, err := s.system.open(i, p)
+	if err != nil {
+		return nil, err
+	}
+	return s.wrap(w), nil
+}
+
+func (h *host) run(a *Announcer) *Announcer {
+	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- h.in(func() error { return a.Run(ctx) }) }()
@@ -228,8 +300,10 @@ func (h *host) resolves(a netip.Addr, mac net.HardwareAddr) {
 type tap struct {
 	h      *host
 	conn   *packet.Conn
+	marks  *packet.Conn // the kernel does not show a socket its own frames
 	mac    net.HardwareAddr
 	frames chan []byte
+	seen   func([]byte) // if not nil: called for each frame that until takes
 	done   sync.WaitGroup
 }
 
@@ -238,7 +312,11 @@ func (h *host) tap(name string) *tap {
 	l := h.link(name).Attrs()
 	p := &tap{h: h, mac: l.HardwareAddr, frames: make(chan []byte, 100_000)}
 	h.must(h.in(func() (err error) {
-		p.conn, err = packet.Listen(&net.Interface{Index: l.Index, Name: name}, packet.Raw, unix.ETH_P_ALL, nil)
+		i := &net.Interface{Index: l.Index, Name: name}
+		if p.marks, err = packet.Listen(i, packet.Raw, marked, nil); err != nil {
+			return err
+		}
+		p.conn, err = packet.Listen(i, packet.Raw, unix.ETH_P_ALL, nil)
 		return err
 	}))
 	p.keepAll()
@@ -257,6 +335,7 @@ func (h *host) tap(name string) *tap {
 	})
 	h.t.Cleanup(func() {
 		_ = p.conn.Close()
+		_ = p.marks.Close()
 		p.done.Wait()
 	})
 	return p
@@ -285,6 +364,9 @@ func (p *tap) until(what string, match func([]byte) bool, last func([]byte) bool
 	for {
 		select {
 		case f := <-p.frames:
+			if p.seen != nil {
+				p.seen(f)
+			}
 			if match(f) {
 				got = append(got, f)
 			}

@@ -9,6 +9,7 @@ import (
 type metrics struct {
 	arpReplies, ndpReplies *prometheus.CounterVec // interface
 	gratuitous             *prometheus.CounterVec // interface, protocol
+	probes, conflicts      *prometheus.CounterVec // interface, protocol
 	failures               *prometheus.CounterVec // interface, protocol
 }
 
@@ -20,12 +21,14 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		arpReplies: counter("arp_replies_total", "ARP requests answered.", "interface"),
 		ndpReplies: counter("ndp_replies_total", "IPv6 neighbour solicitations answered.", "interface"),
 		gratuitous: counter("gratuitous_total", "Gratuitous ARP packets and unsolicited neighbour advertisements sent.", "interface", "protocol"),
+		probes:     counter("probes_total", "Probes sent for addresses that were not to be announced before.", "interface", "protocol"),
+		conflicts:  counter("conflicts_total", "Other stations found to have an address of ours.", "interface", "protocol"),
 		failures:   counter("socket_failures_total", "Sockets that could not be opened or failed, and were tried again.", "interface", "protocol"),
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.arpReplies, m.ndpReplies, m.gratuitous, m.failures} {
+	for _, c := range []prometheus.Collector{m.arpReplies, m.ndpReplies, m.gratuitous, m.probes, m.conflicts, m.failures} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("registering L2 metrics: %w", err)
 		}

@@ -382,12 +382,14 @@ func TestApplyEndsWithItsContextAndWithRun(t *testing.T) {
 func TestAnswersAreCounted(t *testing.T) {
 	s := &fakeSystem{interfaces: []Interface{nic("eth0", 1)}}
 	bubble(t, s, func(t *testing.T, a *Announcer) {
+		apply(t, a, "192.0.2.101", "2001:db8::101")
 		for _, w := range s.live() {
-			w.frames <- nil
-			w.frames <- nil
+			for _, x := range []netip.Addr{one, oneV6, two} { // on each socket one of them is ours
+				w.frames <- heard{asked: x}
+			}
 		}
 		synctest.Wait()
-		if replies(a, "eth0", protocolARP) != 2 || replies(a, "eth0", protocolNDP) != 2 {
+		if replies(a, "eth0", protocolARP) != 1 || replies(a, "eth0", protocolNDP) != 1 {
 			t.Error("answers not counted")
 		}
 	})

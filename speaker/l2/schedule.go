@@ -1,6 +1,7 @@
 package l2
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -17,6 +18,20 @@ const (
 	chunk = 64
 	// refreshPace is the pause between the chunks of a refresh, for which nobody is waiting.
 	refreshPace = 10 * time.Millisecond
+	// An address is asked for probeCount times, probeGap apart, and free if nobody has answered one probeGap after the last
+	// (RFC 5227 §2.1.1 takes seconds, for which nobody who creates a Service would wait).
+	probeCount = 3
+	probeGap   = 100 * time.Millisecond
+	// An address that somebody has is asked for again after minRetry, doubling up to maxRetry (RFC 5227 §2.1.1's
+	// RATE_LIMIT_INTERVAL), in either case plus up to a third.
+	minRetry = time.Second
+	maxRetry = time.Minute
+	// defendEvery is RFC 5227 §1.1's DEFEND_INTERVAL.
+	defendEvery = 10 * time.Second
+	// rivalMemory is how long another station is reported after it was last heard to have an address of ours.
+	rivalMemory = 5 * time.Minute
+	// claimsRoom is how many claims may wait for the owner; more get lost.
+	claimsRoom = 64
 	// Failed sockets are opened again after minBackoff, doubling up to maxBackoff (±25 %).
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 30 * time.Second
@@ -36,7 +51,25 @@ func backoff(n int) time.Duration {
 	return spread(min(d, maxBackoff))
 }
 
-// wave is a set of addresses to be announced on one socket a number of times.
+// retryPause returns the pause after the n-th conflict in a row, n ≥ 1.
+func retryPause(n int) time.Duration {
+	d := minRetry
+	for ; n > 1 && d < maxRetry; n-- {
+		d *= 2
+	}
+	d = min(d, maxRetry)
+	return d + rand.N(d/3)
+}
+
+// earlier returns the earlier of two times that are set, or the one that is.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// wave is a set of addresses to be announced, or probed, on one socket a number of times.
 type wave struct {
 	on     slotKey
 	addrs  []netip.Addr
@@ -44,6 +77,9 @@ type wave struct {
 	rounds int           // left, the present one included
 	done   int           // addresses of the present round that were announced
 	pace   time.Duration // between the parts of a round
+	gap    time.Duration // between the rounds; zero means burstGap
+
+	probing bool
 
 	failures int // to send the next part, in a row
 }
@@ -51,15 +87,22 @@ type wave struct {
 // waves are few: one per takeover in the last second, and one per socket while it is refreshed.
 type waves []*wave
 
-func (ws *waves) add(w wave) {
+func (ws *waves) add(w wave) *wave {
 	if len(w.addrs) > 0 {
 		*ws = append(*ws, &w)
 	}
+	return &w
 }
 
-// drop forgets everything that was to be announced on a socket.
-func (ws *waves) drop(on slotKey) {
-	*ws = slices.DeleteFunc(*ws, func(w *wave) bool { return w.on == on })
+// drop forgets, and returns, everything that was to be announced on a socket.
+func (ws *waves) drop(on slotKey) (dropped []*wave) {
+	*ws = slices.DeleteFunc(*ws, func(w *wave) bool {
+		if w.on == on {
+			dropped = append(dropped, w)
+		}
+		return w.on == on
+	})
+	return dropped
 }
 
 // first returns the wave whose turn is next, or nil: of those that are due the one least far along, so that a takeover
@@ -90,7 +133,7 @@ func (ws *waves) advance(w *wave, now time.Time) {
 	if w.done < len(w.addrs) {
 		return
 	}
-	w.rounds, w.done, w.at = w.rounds-1, 0, now.Add(burstGap)
+	w.rounds, w.done, w.at = w.rounds-1, 0, now.Add(cmp.Or(w.gap, burstGap))
 	if w.rounds == 0 {
 		*ws = slices.DeleteFunc(*ws, func(o *wave) bool { return o == w })
 	}

@@ -70,7 +70,9 @@ func TestWavesDropASocket(t *testing.T) {
 	for on := range 3 {
 		ws.add(wave{on: slotKey{index: on}, addrs: many(1), rounds: 1})
 	}
-	ws.drop(slotKey{index: 1})
+	if dropped := ws.drop(slotKey{index: 1}); len(dropped) != 1 || dropped[0].on.index != 1 {
+		t.Errorf("dropped %v", dropped)
+	}
 	if got := play(&ws, time.Time{}); strings.Contains(got, "on 1") || strings.Count(got, "on") != 2 {
 		t.Error(got)
 	}
