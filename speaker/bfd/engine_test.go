@@ -158,7 +158,8 @@ func TestProblems(t *testing.T) {
 
 		n.set(func() { n.writeErr = errors.New("network unreachable") })
 		await(t, a, to(addrB), time.Second, "failing to send", func(Status) bool { return !solved(Status{}) })
-		before := n.dials
+		var before int
+		n.set(func() { before = n.dials })
 		time.Sleep(10 * time.Second)
 		n.set(func() {
 			if n.dials-before < 8 || n.dials-before > 40 {
