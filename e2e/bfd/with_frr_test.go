@@ -80,7 +80,7 @@ func ways() []way {
 		{
 			"link-local", pair, func(r *host) bfd.Path { return bfd.Path{Peer: r.linkLocal("eth0").WithZone("eth0")} },
 			func(n *host) string { return "peer " + n.linkLocal("eth0").String() + " interface eth0" },
-			func(n *host) string { return "neighbor " + n.linkLocal("eth0").String() + `%'eth0' dev "eth0"` }, 50 * ms, 3,
+			func(n *host) string { return "neighbor " + n.linkLocal("eth0").String() + ` dev "eth0"` }, 50 * ms, 3,
 		},
 		{
 			"IPv4 over two hops", distant, fixed(bfd.Path{Peer: addr(far4), Local: addr(node4), MultiHop: true}),
