@@ -155,10 +155,8 @@ func sendGarbage(t *testing.T, n int, random *rand.Rand, s bfd.Status, near, far
 		conn, b = far, p.Append(nil)
 	case 3:
 		p.Flags = bfd.FlagAuth
-		b = p.Append(nil)
-		b[3] = 40
-		b = append(b, 4, 16, 1, 0)
-		b = append(b, make([]byte, 12)...)
+		b = append(p.Append(nil), "\x04\x10\x01\x00 no digest.."...)
+		b[3] = byte(len(b))
 	}
 	if _, err := conn.Write(b); err != nil {
 		t.Fatal(err)

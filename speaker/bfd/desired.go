@@ -37,17 +37,22 @@ func (p Path) plain() (Path, error) {
 			*a = a.WithZone("")
 		}
 	}
+	return p, p.validate()
+}
+
+// validate checks a plain path.
+func (p Path) validate() error {
 	switch {
 	case !p.Peer.IsValid() || p.Peer.IsUnspecified() || p.Peer.IsMulticast():
-		return p, errors.New("the peer's address is not a unicast one")
+		return errors.New("the peer's address is not a unicast one")
 	case p.Local.IsValid() && (p.Local.Is4() != p.Peer.Is4() || p.Local.IsUnspecified() || p.Local.IsMulticast()):
-		return p, errors.New("the local address is not a unicast one of the peer's family")
+		return errors.New("the local address is not a unicast one of the peer's family")
 	case p.MultiHop && p.Interface != "":
-		return p, errors.New("a path over several hops has no interface")
+		return errors.New("a path over several hops has no interface")
 	case p.Peer.IsLinkLocalUnicast() && p.Peer.Is6() && p.Interface == "":
-		return p, errors.New("a link-local peer needs an interface")
+		return errors.New("a link-local peer needs an interface")
 	}
-	return p, nil
+	return nil
 }
 
 func (p Path) scope() Scope { return Scope{VRF: p.VRF, IPv6: p.Peer.Is6(), MultiHop: p.MultiHop} }

@@ -45,7 +45,7 @@ func ownerOf(socket string) string {
 			continue
 		}
 		process := filepath.Dir(filepath.Dir(link))
-		name, _ := os.ReadFile(filepath.Join(process, "comm"))
+		name, _ := os.ReadFile(filepath.Join(process, "comm")) //nolint:gosec // below /proc
 		return fmt.Sprintf("%s (process %s)", strings.TrimSpace(string(name)), filepath.Base(process))
 	}
 	return ""

@@ -162,7 +162,7 @@ func (k *kernel) Dial(p Path) (Sender, error) {
 func openFreePort(local netip.Addr, device string) (*net.UDPConn, error) {
 	var err error
 	for range portTries {
-		port := uint16(firstPort + rand.IntN(lastPort-firstPort+1)) //nolint:gosec // a number that is free, not one that is secret
+		port := uint16(firstPort + rand.IntN(lastPort-firstPort+1))
 		var conn *net.UDPConn
 		conn, err = open(local.Is6(), netip.AddrPortFrom(local, port), func(o *options) { sendingOptions(o, local.Is6(), device) })
 		if !errors.Is(err, unix.EADDRINUSE) {

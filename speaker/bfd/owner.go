@@ -3,6 +3,7 @@ package bfd
 import (
 	"context"
 	"encoding/binary"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -44,7 +45,7 @@ func newOwner(e *Engine) *owner {
 	seed := random(16)
 	return &owner{
 		e: e, start: time.Now(), sessions: newTable(), invalid: map[Path]string{},
-		rand:      rand.New(rand.NewPCG(binary.BigEndian.Uint64(seed), binary.BigEndian.Uint64(seed[8:]))), //nolint:gosec // jitter
+		rand:      rand.New(rand.NewPCG(binary.BigEndian.Uint64(seed), binary.BigEndian.Uint64(seed[8:]))),
 		listeners: map[Scope]*listener{}, echoes: map[echoKey]*listener{}, failed: map[Scope]string{}, retryAt: never,
 		inbox: make(chan arrived, inboxSize), stop: make(chan struct{}),
 	}
@@ -205,8 +206,6 @@ func (o *owner) snapshot() Running {
 			r.Problems[name] = s.problem
 		}
 	}
-	for name, problem := range o.invalid {
-		r.Problems[name] = problem
-	}
+	maps.Copy(r.Problems, o.invalid)
 	return r
 }
