@@ -31,8 +31,11 @@ func (s *session) next() instant { return min(s.machine.next(), s.leaveAt) }
 // accepts tells whether a packet from there can belong to the session.
 func (s *session) accepts(scope Scope, from Meta) bool {
 	bound := 0
-	if s.sender != nil {
+	switch {
+	case s.sender != nil:
 		bound = s.sender.IfIndex()
+	case s.path.Interface != "":
+		return false // the interface is not there
 	}
 	return s.path.scope() == scope && s.path.Peer == from.Peer &&
 		(!s.path.Local.IsValid() || s.path.Local == from.Local) && (bound == 0 || bound == from.IfIndex)

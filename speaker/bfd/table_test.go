@@ -22,6 +22,8 @@ func TestFind(t *testing.T) {
 	add(5, Path{Peer: addr("fe80::1"), Interface: "eth4"}, 4)
 	add(6, Path{Peer: addr(addrB), MultiHop: true}, 0)
 	add(7, Path{Peer: addr(addrB), VRF: "red"}, 0)
+	add(8, Path{Peer: addr(addrB), Local: addr(addrA), Interface: "eth8"}, 0)
+	table.byDiscr[8].sender = nil // there is no eth8
 
 	v4, v6 := Scope{}, Scope{IPv6: true}
 	tests := []struct {
