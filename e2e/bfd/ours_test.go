@@ -3,13 +3,11 @@ package bfd
 import (
 	"context"
 	"net/netip"
-	"runtime"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr/testr"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/vishvananda/netns"
 
 	"github.com/belfry-lb/belfry/speaker/bfd"
 )
@@ -21,23 +19,38 @@ type ours struct {
 	metrics *prometheus.Registry
 }
 
+// inside opens sockets in a namespace. The engine itself runs on any thread, as it does in the product.
+type inside struct {
+	bfd.Network
+	host *host
+}
+
+func (i inside) Listen(s bfd.Scope) (r bfd.Receiver, err error) {
+	err = i.host.in(func() (err error) { r, err = i.Network.Listen(s); return err })
+	return r, err
+}
+
+func (i inside) Dial(p bfd.Path) (s bfd.Sender, err error) {
+	err = i.host.in(func() (err error) { s, err = i.Network.Dial(p); return err })
+	return s, err
+}
+
+func (i inside) Echo(ifIndex int, ipv6 bool) (e bfd.EchoConn, err error) {
+	err = i.host.in(func() (err error) { e, err = i.Network.Echo(ifIndex, ipv6); return err })
+	return e, err
+}
+
 func startOurs(t *testing.T, h *host) *ours {
 	t.Helper()
 	o := &ours{t: t, metrics: prometheus.NewRegistry()}
 	var err error
-	if o.Engine, err = bfd.New(bfd.Options{Log: testr.New(t), Registerer: o.metrics}); err != nil {
+	network := inside{bfd.Kernel(), h}
+	if o.Engine, err = bfd.New(bfd.Options{Log: testr.New(t), Registerer: o.metrics, Network: network}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		err := netns.Set(h.ns)
-		if err == nil {
-			err = o.Run(ctx)
-		}
-		ended <- err
-	}()
+	go func() { ended <- o.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

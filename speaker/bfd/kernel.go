@@ -29,6 +29,10 @@ type kernel struct {
 	receivers map[*udpReceiver]bool
 }
 
+// Kernel returns the sockets of the operating system, which engines use unless told otherwise. They are opened in the network
+// namespace of the calling thread.
+func Kernel() Network { return newKernel() }
+
 func newKernel() *kernel { return &kernel{receivers: map[*udpReceiver]bool{}} }
 
 var (
