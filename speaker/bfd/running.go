@@ -24,6 +24,9 @@ type Status struct {
 	// Diag is what this side tells the peer, RemoteDiag what the peer says.
 	Diag, RemoteDiag Diag
 	RemoteState      State
+	// RemoteIndependent: the peer's BFD outlives its control plane (the C bit), so that its silence during a restart of that means that
+	// the path has failed (RFC 5882 §4.3). Ours never does: packets of this side have the bit clear.
+	RemoteIndependent bool
 	// Since is when the state was entered.
 	Since time.Time
 	// Interval is the one at which packets are sent, before jitter, or 0 if none are; Detection is the silence after which
@@ -67,7 +70,8 @@ func (s Status) Why() string {
 func (m *machine) status(start time.Time) Status {
 	return Status{
 		State: m.state, Cause: m.cause, Silence: m.silence, Diag: m.diag, RemoteDiag: m.remote.diag, RemoteState: m.remote.state,
-		Since: start.Add(m.since), Interval: m.interval, Detection: m.detection, Echo: m.echoInterval, Echoed: m.echoing,
+		RemoteIndependent: m.remote.independent,
+		Since:             start.Add(m.since), Interval: m.interval, Detection: m.detection, Echo: m.echoInterval, Echoed: m.echoing,
 		Discr: m.discr, RemoteDiscr: m.remote.discr, Ups: m.ups, Downs: m.downs,
 	}
 }

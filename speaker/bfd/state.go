@@ -83,6 +83,7 @@ type remote struct {
 	diag         Diag
 	multiplier   uint8
 	demand       bool
+	independent  bool
 	desiredTx    time.Duration
 	requiredRx   time.Duration
 	requiredEcho time.Duration
@@ -160,7 +161,7 @@ func (m *machine) authenticate(now instant, p *Packet, raw []byte) error {
 
 func (m *machine) learn(now instant, p *Packet) {
 	r := remote{
-		discr: p.MyDiscr, state: p.State, diag: p.Diag, multiplier: p.Multiplier, demand: p.Has(FlagDemand),
+		discr: p.MyDiscr, state: p.State, diag: p.Diag, multiplier: p.Multiplier, demand: p.Has(FlagDemand), independent: p.Has(FlagIndependent),
 		desiredTx: p.DesiredTx, requiredRx: p.RequiredRx, requiredEcho: p.RequiredEcho,
 	}
 	m.changed = m.changed || r != m.remote

@@ -321,6 +321,19 @@ func TestAdminDown(t *testing.T) {
 	}
 }
 
+func TestIndependent(t *testing.T) {
+	m := in(t, Up, settings())
+	if p := sent(t, m, false); p.Has(FlagIndependent) {
+		t.Error("this side claims to outlive its control plane")
+	}
+	p := peerPacket(Up)
+	p.Flags = FlagIndependent
+	hear(t, m, ms, p)
+	if !m.status(time.Time{}).RemoteIndependent {
+		t.Error("the peer's claim is not shown")
+	}
+}
+
 func TestFailed(t *testing.T) {
 	tests := []struct {
 		name   string
