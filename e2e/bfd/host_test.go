@@ -119,18 +119,20 @@ func (h *host) forward() {
 	h.sysctl("ipv6/conf/all/forwarding", "1")
 }
 
-// linkLocal returns the link-local address of an interface.
-func (h *host) linkLocal(name string) netip.Addr {
+// linkLocal returns the link-local address of an interface, which the kernel gives it soon after it has come up.
+func (h *host) linkLocal(name string) (found netip.Addr) {
 	h.t.Helper()
-	addrs, err := h.nl.AddrList(h.link(name), unix.AF_INET6)
-	h.must(err)
-	for _, a := range addrs {
-		if a.IP.IsLinkLocalUnicast() {
-			return netip.AddrFrom16([16]byte(a.IP.To16()))
+	until(h.t, "a link-local address of "+name, func() bool {
+		addrs, err := h.nl.AddrList(h.link(name), unix.AF_INET6)
+		h.must(err)
+		for _, a := range addrs {
+			if a.IP.IsLinkLocalUnicast() {
+				found = netip.AddrFrom16([16]byte(a.IP.To16()))
+			}
 		}
-	}
-	h.t.Fatalf("%s has no link-local address", name)
-	return netip.Addr{}
+		return found.IsValid()
+	})
+	return found
 }
 
 // cable joins a and b with a pair of devices and sets both ends up.

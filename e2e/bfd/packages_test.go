@@ -7,23 +7,21 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// routers is the root of the unpacked packages.
-var routers = sync.OnceValues(fetchRouters)
-
-// fetchRouters downloads FRR and BIRD with the libraries that the machine lacks.
-func fetchRouters() (string, error) {
+// packages returns the root of some packages with those that they need and the machine lacks. They are downloaded once and unpacked
+// into the cache.
+func packages(names ...string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
 	release, _ := os.ReadFile("/etc/os-release") // two releases may share a home directory
-	dir := filepath.Join(cache, "belfry", "bfd-routers", fmt.Sprintf("%x", sha256.Sum256(release))[:16])
+	key := sha256.Sum256(append(release, strings.Join(names, " ")...))
+	dir := filepath.Join(cache, "belfry", "bfd", fmt.Sprintf("%x", key)[:16])
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", err
 	}
@@ -43,21 +41,21 @@ func fetchRouters() (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(partial)
-	if err := unpack(partial); err != nil {
-		return "", fmt.Errorf("fetching FRR and BIRD: %w", err)
+	if err := unpack(partial, names); err != nil {
+		return "", fmt.Errorf("fetching %s: %w", strings.Join(names, ", "), err)
 	}
 	return dir, os.Rename(filepath.Join(partial, "root"), dir)
 }
 
-func unpack(dir string) error {
+func unpack(dir string, names []string) error {
 	debs := filepath.Join(dir, "debs")
 	if err := os.MkdirAll(filepath.Join(debs, "partial"), 0o755); err != nil {
 		return err
 	}
-	download := []string{
+	download := append([]string{
 		"apt-get", "install", "--download-only", "--no-install-recommends", "--reinstall", "--yes", "--quiet",
-		"--option=Dir::Cache::archives=" + debs, "--option=Debug::NoLocking=1", "--option=APT::Sandbox::User=root", "frr", "bird2",
-	}
+		"--option=Dir::Cache::archives=" + debs, "--option=Debug::NoLocking=1", "--option=APT::Sandbox::User=root",
+	}, names...)
 	if command(download...) != nil { // the machine's lists may be missing or old
 		if err := command("apt-get", "update", "--quiet"); err != nil {
 			return err
@@ -97,7 +95,7 @@ type router struct {
 
 func newRouter(t *testing.T, h *host) router {
 	t.Helper()
-	root, err := routers()
+	root, err := packages("frr", "bird2")
 	if err != nil {
 		t.Fatal(err)
 	}
