@@ -26,18 +26,14 @@ func TestSoakBusy(t *testing.T) {
 	birds := startBirds(t)
 	burn(t)
 
-	var stalls, ours, theirs []time.Time
+	machine := startControl(t)
+	var ours, theirs []time.Time
 	last, birdSince := near.downs()+far.downs(), birds.since()
 	ticker := time.NewTicker(10 * ms)
 	defer ticker.Stop()
-	before := time.Now()
-	longest, nextLook := time.Duration(0), before
-	for end := before.Add(*soak); before.Before(end); <-ticker.C {
+	nextLook := time.Now()
+	for end := nextLook.Add(*soak); time.Now().Before(end); <-ticker.C {
 		now := time.Now()
-		longest = max(longest, now.Sub(before))
-		if now.Sub(before) > 75*ms { // two packets in a row are late by that
-			stalls = append(stalls, now)
-		}
 		if downs := near.downs() + far.downs(); downs != last {
 			ours = append(ours, slices.Repeat([]time.Time{now}, int(downs-last))...)
 			last = downs
@@ -46,15 +42,15 @@ func TestSoakBusy(t *testing.T) {
 			if since := birds.since(); since != birdSince {
 				theirs, birdSince = append(theirs, now), since
 			}
-			nextLook, now = now.Add(time.Second), time.Now() // asking took its time, and is no stall
+			nextLook = now.Add(time.Second)
 		}
-		before = now
 	}
 	unexplained := slices.DeleteFunc(slices.Clone(ours), func(at time.Time) bool {
-		return slices.ContainsFunc(append(stalls, theirs...), func(c time.Time) bool { return c.Sub(at).Abs() < 2*time.Second })
+		return machine.explains(at) || slices.ContainsFunc(theirs, func(c time.Time) bool { return c.Sub(at).Abs() < 2*time.Second })
 	})
+	stalls, longest := machine.counts()
 	t.Logf("%s, %d sessions: %d downs, %d of them unexplained; controls: the ticker stood still %d times (at most %s), BIRD↔BIRD changed state %d times",
-		*soak, sessions, len(ours), len(unexplained), len(stalls), longest, len(theirs))
+		*soak, sessions, len(ours), len(unexplained), stalls, longest, len(theirs))
 	if len(unexplained) > 0 {
 		t.Errorf("unexplained: %v", unexplained)
 	}

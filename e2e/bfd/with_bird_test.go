@@ -14,10 +14,10 @@ func TestBIRD(t *testing.T) {
 	for _, w := range ways() {
 		t.Run(w.name, func(t *testing.T) {
 			node, host := w.hosts(t)
-			router := startBIRD(t, host, birdOptions(birdTimers(w.interval, w.multipler, ""))+w.birdPeer(node)+";")
+			router := startBIRD(t, host, birdOptions(birdTimers(w.interval, w.multiplier, ""))+w.birdPeer(node)+";")
 			o, path := startOurs(t, node), w.path(host)
-			o.watch(path, timers(w.interval, w.multipler))
-			detection := time.Duration(w.multipler) * w.interval
+			o.watch(path, timers(w.interval, w.multiplier))
+			detection := time.Duration(w.multiplier) * w.interval
 			o.await(path, "coming up", func(s bfd.Status) bool { return up(s) && s.Interval == w.interval && s.Detection == detection })
 			until(t, "BIRD's view", func() bool { return router.state() == "Up" })
 			lasts(t, 4*w.interval, "being up", func() bool { return o.Running().Sessions[path].Downs == 0 })
@@ -27,7 +27,7 @@ func TestBIRD(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := o.await(path, "noticing", down)
-			t.Logf("a frozen peer was noticed after %s, the detection time is %s", s.Since.Sub(frozen), detection)
+			t.Logf("a frozen peer was noticed after %s, the detection time is %s; the news took %s", s.Since.Sub(frozen), detection, time.Since(s.Since))
 			if s.Cause != bfd.CauseDetectionExpired || s.Silence != detection {
 				t.Errorf("%+v", s)
 			}

@@ -51,13 +51,13 @@ func frrTimers(interval time.Duration, multiplier uint8) []string {
 
 // way is one of the ways in which a node and a router can watch each other.
 type way struct {
-	name      string
-	hosts     func(*testing.T) (node, router *host)
-	path      func(router *host) bfd.Path
-	frrPeer   func(node *host) string
-	birdPeer  func(node *host) string
-	interval  time.Duration
-	multipler uint8
+	name       string
+	hosts      func(*testing.T) (node, router *host)
+	path       func(router *host) bfd.Path
+	frrPeer    func(node *host) string
+	birdPeer   func(node *host) string
+	interval   time.Duration
+	multiplier uint8
 }
 
 func ways() []way {
@@ -100,16 +100,16 @@ func TestFRR(t *testing.T) {
 	for _, w := range ways() {
 		t.Run(w.name, func(t *testing.T) {
 			node, host := w.hosts(t)
-			router := startFRR(t, host, append([]string{w.frrPeer(node)}, frrTimers(w.interval, w.multipler)...)...)
+			router := startFRR(t, host, append([]string{w.frrPeer(node)}, frrTimers(w.interval, w.multiplier)...)...)
 			o, path := startOurs(t, node), w.path(host)
-			set := timers(w.interval, w.multipler)
+			set := timers(w.interval, w.multiplier)
 			set.MinTTL = 254
 			o.watch(path, set)
-			detection := time.Duration(w.multipler) * w.interval
+			detection := time.Duration(w.multiplier) * w.interval
 			o.await(path, "coming up", func(s bfd.Status) bool { return up(s) && s.Interval == w.interval && s.Detection == detection })
 			until(t, "FRR's view", func() bool {
 				p := router.peer()
-				return p.Status == "up" && p.RemoteTx == int(w.interval.Milliseconds()) && p.RemoteDetect == int(w.multipler)
+				return p.Status == "up" && p.RemoteTx == int(w.interval.Milliseconds()) && p.RemoteDetect == int(w.multiplier)
 			})
 			lasts(t, 4*w.interval, "being up", func() bool { return o.Running().Sessions[path].Downs == 0 })
 
@@ -118,7 +118,7 @@ func TestFRR(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := o.await(path, "noticing", down)
-			t.Logf("a frozen peer was noticed after %s, the detection time is %s", s.Since.Sub(frozen), detection)
+			t.Logf("a frozen peer was noticed after %s, the detection time is %s; the news took %s", s.Since.Sub(frozen), detection, time.Since(s.Since))
 			if s.Cause != bfd.CauseDetectionExpired || s.Silence != detection || !s.Failed() {
 				t.Errorf("%+v", s)
 			}
