@@ -112,6 +112,33 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// TestNewKey: with another key the peer may count anew.
+func TestNewKey(t *testing.T) {
+	set := settings()
+	set.Auth = Auth{AuthSHA1, 1, "secret"}
+	m := newMachine(0, set, 1, seeded(1))
+	say := func(sequence uint32) error {
+		p := peerPacket(Up)
+		raw := set.Auth.sign(p.Append(nil), sequence)
+		if _, err := p.Parse(raw); err != nil {
+			t.Fatal(err)
+		}
+		_, err := m.receive(ms, &p, raw)
+		return err
+	}
+	if err := say(1000); err != nil {
+		t.Fatal(err)
+	}
+	if err := say(5); !errors.Is(err, errAuthSequence) {
+		t.Fatal(err)
+	}
+	set.Auth.KeyID = 2
+	m.apply(ms, set)
+	if err := say(5); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAuthOnOneSideOnly(t *testing.T) {
 	p := peerPacket(Down)
 	with := settings()

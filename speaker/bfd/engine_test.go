@@ -1,6 +1,7 @@
 package bfd
 
 import (
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"strings"
@@ -106,6 +107,10 @@ func TestLeaving(t *testing.T) {
 		await(t, b, to(addrA), ms, "the farewell", down)
 		apply(t, a, map[Path]Settings{to(addrB): settings()})
 		await(t, b, to(addrA), 5*time.Second, "coming again while leaving", up)
+		time.Sleep(2 * farewell)
+		if s := b.Running().Sessions[to(addrA)]; s.State != Up {
+			t.Errorf("it left all the same: %+v", s)
+		}
 	})
 }
 
@@ -153,7 +158,7 @@ func TestProblems(t *testing.T) {
 			return a.Running().Problems[to(addrB)] == "no such interface"
 		})
 		n.set(func() { n.dialErr = nil })
-		await(t, a, to(addrB), 2*time.Second, "solved", solved)
+		await(t, a, to(addrB), retry+ms, "solved by a packet that goes out at once", solved)
 		await(t, a, to(addrB), 5*time.Second, "coming up", up)
 
 		n.set(func() { n.writeErr = errors.New("network unreachable") })
@@ -221,6 +226,28 @@ func TestDropped(t *testing.T) {
 	})
 }
 
+func TestFewestHops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wire := newWireless()
+		n := wire.host(addrA)
+		a, _ := start(t, n)
+		path := Path{Peer: netip.MustParseAddr(addrB), MultiHop: true}
+		set := settings()
+		set.MinTTL = 250
+		apply(t, a, map[Path]Settings{path: set})
+		p := Packet{State: Down, Multiplier: 3, MyDiscr: 5, DesiredTx: time.Second, RequiredRx: 50 * ms}
+		meta := Meta{Peer: path.Peer, Local: netip.MustParseAddr(addrA), IfIndex: 1, TTL: 249}
+		n.inject(path.scope(), fakePacket{b: p.Append(nil), meta: meta})
+		synctest.Wait()
+		if s := a.Running().Sessions[path]; s.State != Down {
+			t.Errorf("a packet from too far away is believed: %+v", s)
+		}
+		meta.TTL = 250
+		n.inject(path.scope(), fakePacket{b: p.Append(nil), meta: meta})
+		await(t, a, path, ms, "a packet from near enough", func(s Status) bool { return s.State == Init })
+	})
+}
+
 func TestEngineEcho(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wire := newWireless()
@@ -249,7 +276,15 @@ func TestEngineEcho(t *testing.T) {
 			t.Fatalf("%+v", s)
 		}
 		n.echo.setLoop(false)
-		s := await(t, a, to(addrB), 160*ms, "no echo", down)
+		stale := fakePacket{b: binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32([]byte("BFec"), discr), 0), meta: meta}
+		far := fakePacket{b: n.echo.sent(), meta: meta}
+		far.meta.TTL = 253
+		for range 3 { // neither a wrong token nor a packet from afar stands for an echo
+			n.echo.packets <- stale
+			n.echo.packets <- far
+			time.Sleep(10 * ms)
+		}
+		s := await(t, a, to(addrB), 130*ms, "no echo", down)
 		if s.Cause != CauseEchoFailed || s.Why() != "no echo came back for 150ms" {
 			t.Errorf("%+v, %q", s, s.Why())
 		}

@@ -171,6 +171,7 @@ type fakeEcho struct {
 	closed  chan struct{}
 	mu      sync.Mutex
 	loop    bool
+	last    []byte
 }
 
 func (e *fakeEcho) Read(b []byte) (int, Meta, error) {
@@ -185,10 +186,17 @@ func (e *fakeEcho) Read(b []byte) (int, Meta, error) {
 func (e *fakeEcho) Write(b []byte, local, _ netip.Addr) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.last = append([]byte(nil), b...)
 	if e.loop {
 		e.packets <- fakePacket{b: append([]byte(nil), b...), meta: Meta{Peer: local, Local: local, IfIndex: 1, TTL: 254}}
 	}
 	return nil
+}
+
+func (e *fakeEcho) sent() []byte {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.last
 }
 
 func (e *fakeEcho) setLoop(loop bool) {

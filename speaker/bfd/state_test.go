@@ -218,6 +218,36 @@ func TestFasterTakesEffectAtOnce(t *testing.T) {
 	}
 }
 
+// TestTold: what the peer could not know otherwise is told at once, in every state.
+func TestTold(t *testing.T) {
+	for _, s := range []State{Down, Init, Up} {
+		for name, edit := range map[string]func(*Settings){
+			"slower": func(s *Settings) { s.MinTx = 3 * time.Second }, "multiplier": func(s *Settings) { s.Multiplier = 9 },
+		} {
+			m := in(t, s, settings())
+			due(t, m, 0)
+			set := settings()
+			edit(&set)
+			m.apply(5*ms, set)
+			if p := due(t, m, 5*ms); p.Multiplier != set.Multiplier || p.DesiredTx < set.MinTx {
+				t.Errorf("%s, %s: %+v", s, name, p)
+			}
+		}
+	}
+}
+
+// TestMorePatient: a longer detection time counts from the last packet, and does not wait for the next.
+func TestMorePatient(t *testing.T) {
+	m := in(t, Up, settings())
+	hear(t, m, 10*ms, peerPacket(Up))
+	set := settings()
+	set.MinRx = 400 * ms
+	m.apply(100*ms, set)
+	if m.detectAt != 1210*ms {
+		t.Errorf("the peer is given up at %s", m.detectAt)
+	}
+}
+
 func TestSlowWhileDown(t *testing.T) {
 	m := in(t, Down, settings())
 	p := due(t, m, 0)
