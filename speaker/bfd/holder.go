@@ -7,8 +7,14 @@ import (
 	"strings"
 )
 
-// holderOf names who holds a scope's port, as far as /proc lets this process see it.
-func holderOf(s Scope) string {
+// holder is who had a port when it was looked up last: going through all processes takes too long to be done at every try.
+type holder struct {
+	inodes string
+	name   string
+}
+
+// of names who holds a scope's port, as far as /proc lets this process see it.
+func (h *holder) of(s Scope) string {
 	table := "/proc/thread-self/net/udp"
 	if s.IPv6 {
 		table += "6"
@@ -17,12 +23,17 @@ func holderOf(s Scope) string {
 	if err != nil {
 		return "another program"
 	}
-	for _, inode := range inodesOf(string(text), s.Port()) {
-		if name := ownerOf("socket:[" + inode + "]"); name != "" {
-			return name
+	inodes := inodesOf(string(text), s.Port())
+	if key := strings.Join(inodes, " "); h.inodes != key || h.name == "" {
+		*h = holder{key, "another program, which cannot be seen from here"}
+		for _, inode := range inodes {
+			if name := ownerOf("socket:[" + inode + "]"); name != "" {
+				h.name = name
+				break
+			}
 		}
 	}
-	return "another program, which cannot be seen from here"
+	return h.name
 }
 
 // inodesOf returns the inodes of the sockets in /proc/net/udp that are bound to a port.

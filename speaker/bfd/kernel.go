@@ -27,13 +27,14 @@ const (
 // kernel is the Network of the operating system.
 type kernel struct {
 	receivers map[*udpReceiver]bool
+	holders   map[Scope]*holder
 }
 
 // Kernel returns the sockets of the operating system, which engines use unless told otherwise. They are opened in the network
 // namespace of the calling thread.
 func Kernel() Network { return newKernel() }
 
-func newKernel() *kernel { return &kernel{receivers: map[*udpReceiver]bool{}} }
+func newKernel() *kernel { return &kernel{receivers: map[*udpReceiver]bool{}, holders: map[Scope]*holder{}} }
 
 var (
 	_ Network  = (*kernel)(nil)
@@ -119,7 +120,10 @@ func (k *kernel) Listen(s Scope) (Receiver, error) {
 		o.set(unix.IPPROTO_IP, unix.IP_RECVTTL, 1)
 	})
 	if errors.Is(err, unix.EADDRINUSE) {
-		return nil, fmt.Errorf("UDP port %d is in use by %s: %w", s.Port(), holderOf(s), err)
+		if k.holders[s] == nil {
+			k.holders[s] = &holder{}
+		}
+		return nil, fmt.Errorf("UDP port %d is in use by %s: %w", s.Port(), k.holders[s].of(s), err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening UDP port %d: %w", s.Port(), err)
