@@ -42,7 +42,7 @@ func fatal(s bfd.Status) bfd.Packet {
 }
 
 func TestSpoofed(t *testing.T) {
-	o, path, r, _ := fast(t)
+	o, path, r, _ := joined(t, steady())
 	s := o.Running().Sessions[path]
 	right := fatal(s)
 	wrong := right
@@ -78,9 +78,9 @@ func TestSpoofed(t *testing.T) {
 
 func TestSpoofedFromAfar(t *testing.T) {
 	node, host := distant(t)
-	r := startFRR(t, host, append([]string{"peer " + node4 + " multihop local-address " + far4}, frrTimers(50*ms, 3)...)...)
+	r := startFRR(t, host, append([]string{"peer " + node4 + " multihop local-address " + far4}, frrTimers(300*ms, 5)...)...)
 	o, path := startOurs(t, node), bfd.Path{Peer: addr(far4), Local: addr(node4), MultiHop: true}
-	set := timers(50*ms, 3)
+	set := steady()
 	set.MinTTL = 254
 	o.watch(path, set)
 	o.await(path, "coming up", up)
@@ -102,7 +102,7 @@ func TestSpoofedFromAfar(t *testing.T) {
 // TestGarbage sends 10,000 packets a second for ten seconds: noise, and packets that are right but for one thing.
 func TestGarbage(t *testing.T) {
 	const seconds, rate, burst = 10, 10000, 10
-	o, path, r, _ := fast(t)
+	o, path, r, _ := joined(t, steady())
 	machine := startControl(t)
 	near := spoofer(t, r.host, router4, node4, bfd.PortSingleHop, 255)
 	far := spoofer(t, r.host, router4, node4, bfd.PortSingleHop, 64)

@@ -36,7 +36,7 @@ func TestVRF(t *testing.T) {
 	libraries := filepath.Join(vm, "usr/lib/x86_64-linux-gnu") + ":" + filepath.Join(vm, "lib/x86_64-linux-gnu")
 	qemu := exec.CommandContext(ctx, filepath.Join(vm, "usr/bin/qemu-system-x86_64"), "-accel", "tcg", "-m", "512", "-nographic",
 		"-no-reboot", "-nic", "none", "-L", filepath.Join(vm, "usr/share/seabios"), "-L", filepath.Join(vm, "usr/share/qemu"),
-		"-kernel", one(t, vm, "boot/vmlinuz-*"), "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1")
+		"-kernel", one(t, vm, "boot/vmlinuz-*"), "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 no_timer_check")
 	qemu.Env = append(os.Environ(), "LD_LIBRARY_PATH="+libraries)
 	out, err := qemu.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestGuest") {

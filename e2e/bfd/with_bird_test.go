@@ -20,7 +20,6 @@ func TestBIRD(t *testing.T) {
 			detection := time.Duration(w.multiplier) * w.interval
 			o.await(path, "coming up", func(s bfd.Status) bool { return up(s) && s.Interval == w.interval && s.Detection == detection })
 			until(t, "BIRD's view", func() bool { return router.state() == "Up" })
-			lasts(t, 4*w.interval, "being up", func() bool { return o.Running().Sessions[path].Downs == 0 })
 
 			frozen := time.Now()
 			if err := router.process.Signal(unix.SIGSTOP); err != nil {
@@ -48,15 +47,15 @@ func TestBIRDAuthentication(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			node, host := pair(t)
 			options := func(secret string) string {
-				return birdOptions(birdTimers(50*ms, 3, `authentication `+name+`; password "`+secret+`" { id 5; };`)) +
+				return birdOptions(birdTimers(300*ms, 5, `authentication `+name+`; password "`+secret+`" { id 5; };`)) +
 					"neighbor " + node4 + " local " + router4 + ";"
 			}
 			b := startBIRD(t, host, options("secret"))
 			o, path := startOurs(t, node), bfd.Path{Peer: addr(router4)}
-			set := timers(50*ms, 3)
+			set := steady()
 			set.Auth = bfd.Auth{Type: kind, KeyID: 5, Secret: "secret"}
 			o.watch(path, set)
-			o.await(path, "coming up", func(s bfd.Status) bool { return up(s) && s.Detection == 150*ms })
+			o.await(path, "coming up", func(s bfd.Status) bool { return up(s) && s.Detection == 1500*ms })
 			until(t, "BIRD's view", func() bool { return b.state() == "Up" })
 			lasts(t, time.Second, "being up", func() bool { return o.Running().Sessions[path].Downs == 0 })
 
@@ -88,20 +87,20 @@ func TestBIRDTimersChangeWhileUp(t *testing.T) {
 	config := func(interval time.Duration, multiplier uint8) string {
 		return birdOptions(birdTimers(interval, multiplier, "")) + "neighbor " + node4 + " local " + router4 + ";"
 	}
-	b := startBIRD(t, host, config(50*ms, 3))
+	b := startBIRD(t, host, config(300*ms, 5))
 	o, path := startOurs(t, node), bfd.Path{Peer: addr(router4)}
-	o.watch(path, timers(50*ms, 3))
-	o.await(path, "coming up", func(s bfd.Status) bool { return up(s) && s.Detection == 150*ms })
+	o.watch(path, steady())
+	o.await(path, "coming up", func(s bfd.Status) bool { return up(s) && s.Detection == 1500*ms })
 	for _, set := range []bfd.Settings{
-		{MinTx: 200 * ms, MinRx: 100 * ms, Multiplier: 4}, {MinTx: 60 * ms, MinRx: 400 * ms, Multiplier: 4}, timers(50*ms, 3),
+		{MinTx: 600 * ms, MinRx: 400 * ms, Multiplier: 4}, {MinTx: 350 * ms, MinRx: 700 * ms, Multiplier: 6}, steady(),
 	} {
 		o.watch(path, set)
-		o.await(path, "new timers", func(s bfd.Status) bool { return s.Interval == set.MinTx && s.Detection == 3*set.MinRx })
+		o.await(path, "new timers", func(s bfd.Status) bool { return s.Interval == set.MinTx && s.Detection == 5*set.MinRx })
 		lasts(t, 500*ms, "being up", func() bool { return up(o.Running().Sessions[path]) })
 	}
-	for _, theirs := range []time.Duration{400 * ms, 100 * ms} {
-		b.configure(config(theirs, 5))
-		o.await(path, "new timers", func(s bfd.Status) bool { return s.Interval == theirs && s.Detection == 5*theirs })
+	for _, theirs := range []time.Duration{500 * ms, 320 * ms} {
+		b.configure(config(theirs, 6))
+		o.await(path, "new timers", func(s bfd.Status) bool { return s.Interval == theirs && s.Detection == 6*theirs })
 		lasts(t, 500*ms, "being up", func() bool { return up(o.Running().Sessions[path]) })
 	}
 	if s := o.Running().Sessions[path]; s.Downs != 0 || b.state() != "Up" {

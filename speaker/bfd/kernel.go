@@ -34,7 +34,9 @@ type kernel struct {
 // namespace of the calling thread.
 func Kernel() Network { return newKernel() }
 
-func newKernel() *kernel { return &kernel{receivers: map[*udpReceiver]bool{}, holders: map[Scope]*holder{}} }
+func newKernel() *kernel {
+	return &kernel{receivers: map[*udpReceiver]bool{}, holders: map[Scope]*holder{}}
+}
 
 var (
 	_ Network  = (*kernel)(nil)
