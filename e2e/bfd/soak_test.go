@@ -1,0 +1,94 @@
+//go:build soak
+
+package bfd
+
+import (
+	"flag"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var soak = flag.Duration("bfd.soak", 10*time.Minute, "how long TestSoakBusy goes on")
+
+// TestSoakBusy keeps a hundred sessions at 50 ms × 3 between two engines while every core is busy. A session may go down only when a
+// control in the same window shows that the machine itself stood still: a plain ticker that overslept, or a session between two
+// BIRDs with equal timers that went down as well. All counts are shown.
+func TestSoakBusy(t *testing.T) {
+	const sessions = 100
+	near, far, start := crowd(t, sessions, timers(50*ms, 3))
+	start()
+	birds := startBirds(t)
+	burn(t)
+
+	machine := startControl(t)
+	var ours, theirs []time.Time
+	last, birdSince := near.downs()+far.downs(), birds.since()
+	ticker := time.NewTicker(10 * ms)
+	defer ticker.Stop()
+	nextLook := time.Now()
+	for end := nextLook.Add(*soak); time.Now().Before(end); <-ticker.C {
+		now := time.Now()
+		if downs := near.downs() + far.downs(); downs != last {
+			ours = append(ours, slices.Repeat([]time.Time{now}, int(downs-last))...)
+			last = downs
+		}
+		if now.After(nextLook) {
+			if since := birds.since(); since != birdSince {
+				theirs, birdSince = append(theirs, now), since
+			}
+			nextLook = now.Add(time.Second)
+		}
+	}
+	unexplained := slices.DeleteFunc(slices.Clone(ours), func(at time.Time) bool {
+		return machine.explains(at) || slices.ContainsFunc(theirs, func(c time.Time) bool { return c.Sub(at).Abs() < 2*time.Second })
+	})
+	stalls, longest := machine.counts()
+	t.Logf("%s, %d sessions: %d downs, %d of them unexplained; controls: the ticker stood still %d times (at most %s), BIRD↔BIRD changed state %d times",
+		*soak, sessions, len(ours), len(unexplained), stalls, longest, len(theirs))
+	for i, at := range unexplained {
+		if i == 0 || at.Sub(unexplained[i-1]) > time.Second {
+			t.Error("unexplained downs began at", at)
+		}
+	}
+}
+
+// startBirds starts two BIRDs that watch each other, and returns the first.
+func startBirds(t *testing.T) *bird {
+	t.Helper()
+	a, b := pair(t)
+	options := birdOptions(birdTimers(50*ms, 3, ""))
+	first := startBIRD(t, a, options+"neighbor "+router4+" local "+node4+";")
+	startBIRD(t, b, options+"neighbor "+node4+" local "+router4+";")
+	until(t, "BIRD↔BIRD", func() bool { return first.state() == "Up" })
+	return first
+}
+
+// since is what BIRD says of when its session changed last.
+func (b *bird) since() string {
+	out, _ := b.birdc("show bfd sessions")
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); len(f) == 6 && f[0] != "IP" {
+			return f[2] + f[3]
+		}
+	}
+	return ""
+}
+
+// burn keeps every core busy.
+func burn(t *testing.T) {
+	t.Helper()
+	for range runtime.NumCPU() {
+		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", "while :; do :; done")
+		cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	}
+}
