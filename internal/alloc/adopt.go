@@ -2,54 +2,88 @@ package alloc
 
 import (
 	"slices"
-
-	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-// adopt secures the addresses in the Service's status, whoever put them there, and lets go of what it has no more use
-// for. A status that was seen before says nothing new about a family of which the table has promised an address since:
-// it is an old view, or the write is on its way. An address that the Service cannot keep is leaving.
-func (t *Table) adopt(id uint32, s *spec.Service, fresh bool) {
+// adopt secures the addresses in the status, whoever put them there, and lets go of what the claim has no more use for. A
+// status that was seen before says nothing new about a family of which the table has promised an address since: it is an
+// old view, or the write is on its way. An address that the claim cannot keep is leaving.
+func (t *Table) adopt(id uint32, a *ask, fresh bool) {
+	t.part(id)
 	c := t.claims.at(id)
 	stale := [2]bool{!fresh && t.has(id, 0), !fresh && t.has(id, 1)}
 	var brought [2]bool
-	for i, a := range s.Held {
-		n := numberOf(a)
+	for i, ip := range a.Held {
+		n := numberOf(ip)
 		h := t.holdingOf(id, n)
 		if h != nil && !h.leaving() {
 			continue
 		}
-		if h == nil {
-			p := t.ownerOf(n, s.PoolOf(i))
+		known := h != nil
+		if !known {
+			p := t.ownerOf(n, a.PoolOf(i))
 			if p == nil {
 				continue
 			}
 			h = t.hold(id, n, p)
 		}
 		f := n.family()
-		keeps := c.shape().wants(f) && !stale[f] && t.wins(id, h)
-		h.setLeaving(!keeps)
+		keeps := c.shape().wants(f) && !stale[f] && t.wins(id, h, known)
+		t.leave(h, !keeps)
 		brought[f] = brought[f] || keeps
 	}
-	t.trim(id, s, brought)
+	t.trim(id, a, brought)
 }
 
-// trim lets go of addresses of families that the Service wants no more, and of promises in place of which its status
-// brought another address.
-func (t *Table) trim(id uint32, s *spec.Service, brought [2]bool) {
+// part looks for claims that may no longer share an address, since one of them was edited. A reservation keeps it, else
+// the elder claim.
+func (t *Table) part(id uint32) {
+	for _, mine := range t.held(id) {
+		h := t.holdings.at(mine)
+		if h.leaving() {
+			continue
+		}
+		for other := range t.keepers(h.number, id) {
+			if ok, _ := t.compatible(id, other.claim); ok {
+				continue
+			}
+			if t.yields(id, other.claim) {
+				t.lose(id, h.number, other.claim)
+				t.leave(h, true)
+				break
+			}
+			t.displace(other, id)
+		}
+	}
+}
+
+// yields tells whether x goes when x and y may not share any more.
+func (t *Table) yields(x, y uint32) bool {
+	if a, b := t.claims.at(x).reserves(), t.claims.at(y).reserves(); a != b {
+		return b
+	}
+	return t.age(y).compare(t.age(x)) < 0
+}
+
+// trim lets go of addresses of families that are wanted no more, and of promises in place of which the status brought
+// another address.
+func (t *Table) trim(id uint32, a *ask, brought [2]bool) {
 	c := t.claims.at(id)
 	for _, h := range t.held(id) {
 		p := t.holdings.at(h)
-		shown := slices.Contains(s.Held, p.addr())
 		f := p.family()
-		switch {
-		case c.shape().wants(f) && !p.leaving() && (shown || !brought[f]):
-		case shown:
-			p.setLeaving(true)
-		default:
-			t.drop(h)
+		if !c.shape().wants(f) || p.leaving() || brought[f] && !slices.Contains(a.Held, p.addr()) {
+			t.letGo(h, a)
 		}
 	}
+}
+
+// letGo drops an address, or keeps it from others while the status shows it.
+func (t *Table) letGo(h uint32, a *ask) {
+	if p := t.holdings.at(h); slices.Contains(a.Held, p.addr()) {
+		t.leave(p, true)
+		return
+	}
+	t.drop(h)
 }
 
 func (t *Table) holdingOf(id uint32, n number) *holding {
@@ -78,17 +112,22 @@ func (t *Table) ownerOf(n number, marked string) *pool {
 	return nil
 }
 
-// wins tells whether the claim keeps an address that its status shows. The elder of two claims does; a younger one that
-// had it is displaced.
-func (t *Table) wins(id uint32, h *holding) bool {
+// wins tells whether the claim keeps an address that its status shows. The elder of two claims that may not share it does;
+// a younger one that had it is displaced. known: the claim had it by this table before, as in part.
+func (t *Table) wins(id uint32, h *holding, known bool) bool {
 	mine := t.age(id)
+	var rivals []*holding
 	for other := range t.keepers(h.number, id) {
-		if t.age(other.claim).compare(mine) < 0 {
+		if ok, _ := t.compatible(id, other.claim); ok {
+			continue
+		}
+		if known && t.yields(id, other.claim) || !known && t.age(other.claim).compare(mine) < 0 {
 			t.lose(id, h.number, other.claim)
 			return false
 		}
+		rivals = append(rivals, other)
 	}
-	for other := range t.keepers(h.number, id) {
+	for _, other := range rivals {
 		t.displace(other, id)
 	}
 	if note := t.notes[id]; note != nil {
@@ -101,13 +140,13 @@ func (t *Table) wins(id uint32, h *holding) bool {
 func (t *Table) lose(id uint32, n number, winner uint32) {
 	note := t.note(id)
 	note.lost = slices.DeleteFunc(note.lost, func(l loss) bool { return l.number == n })
-	note.lost = append(note.lost, loss{n, t.key(winner)})
+	note.lost = append(note.lost, loss{n, t.called(winner)})
 }
 
 // displace takes an address from its holder, who lacks something until it claims again. Its status may show the address
 // for a while: it is leaving.
 func (t *Table) displace(h *holding, winner uint32) {
-	h.setLeaving(true)
+	t.leave(h, true)
 	t.lose(h.claim, h.number, winner)
 	note := t.note(h.claim)
 	note.lacks, note.reason, note.message = true, ReasonAddressTaken, "another address is being looked for"

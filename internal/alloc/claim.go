@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"hash/fnv"
 	"hash/maphash"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -31,6 +32,7 @@ func (c *claim) link() *uint32                 { return &c.chain }
 func (c *claim) hash(seed maphash.Seed) uint64 { return claimHash(seed, c.space(), c.name) }
 
 func (c *claim) space() uint32    { return c.kind >> 8 }
+func (c *claim) reserves() bool   { return c.shape()&reserves != 0 }
 func (c *claim) shape() shape     { return shape(c.kind) }
 func (c *claim) setShape(s shape) { c.kind = c.kind&^0xff | uint32(s) }
 
@@ -44,7 +46,7 @@ type holding struct {
 	claim uint32
 	chain uint32
 	next  uint32 // the claim's next holding
-	mark  uint32 // number of the pool, shifted left by one; the lowest bit: leaving
+	mark  uint32 // number of the pool, shifted left by two; then counted, leaving
 }
 
 func (h *holding) link() *uint32                 { return &h.chain }
@@ -52,22 +54,35 @@ func (h *holding) hash(seed maphash.Seed) uint64 { return numberHash(seed, h.num
 
 func numberHash(seed maphash.Seed, n number) uint64 { return maphash.Comparable(seed, n) }
 
-func (h *holding) pool() uint32     { return h.mark >> 1 }
-func (h *holding) setPool(p uint32) { h.mark = p<<1 | h.mark&1 }
+func (h *holding) pool() uint32     { return h.mark >> 2 }
+func (h *holding) setPool(p uint32) { h.mark = p<<2 | h.mark&3 }
 
 // leaving: the Service asks for this address no more, but its status still shows it. Until that is seen to have changed
 // nobody else may have it.
-func (h *holding) leaving() bool { return h.mark&1 != 0 }
-func (h *holding) setLeaving(b bool) {
-	h.mark &^= 1
+func (h *holding) leaving() bool     { return h.mark&leaving != 0 }
+func (h *holding) setLeaving(b bool) { h.set(leaving, b) }
+
+// counted: of all holders of the address it is this one whose namespace it counts for.
+func (h *holding) counted() bool     { return h.mark&counted != 0 }
+func (h *holding) setCounted(b bool) { h.set(counted, b) }
+
+const (
+	leaving = 1 << iota
+	counted
+)
+
+func (h *holding) set(bit uint32, b bool) {
+	h.mark &^= bit
 	if b {
-		h.mark |= 1
+		h.mark |= bit
 	}
 }
 
-// shape is the families of a Service, in its order, and its policy: bit 0 and 1 are the families (IPv4; IPv6; IPv4, IPv6;
-// IPv6, IPv4), the rest is the policy.
+// shape is the families of a Service, in its order, and its policy: bits 0 and 1 are the families (IPv4; IPv6; IPv4, IPv6;
+// IPv6, IPv4), 2 and 3 the policy. Bit 4 makes it the shape of a reservation.
 type shape uint8
+
+const reserves shape = 1 << 4
 
 func shapeOf(s *spec.Service) shape {
 	p := shape(s.Policy) << 2
@@ -83,11 +98,20 @@ func shapeOf(s *spec.Service) shape {
 }
 
 // families are indexes, in the Service's order.
-func (s shape) families() []int { return [4][]int{{0}, {1}, {0, 1}, {1, 0}}[s&3] }
+func (s shape) families() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		first := int(s & 1)
+		if yield(first) && s&2 != 0 {
+			yield(1 - first)
+		}
+	}
+}
 
-func (s shape) policy() spec.DualStack { return spec.DualStack(s >> 2) }
+func (s shape) count() int { return 1 + int(s&2>>1) }
 
-func (s shape) wants(family int) bool { return slices.Contains(s.families(), family) }
+func (s shape) policy() spec.DualStack { return spec.DualStack(s >> 2 & 3) }
+
+func (s shape) wants(family int) bool { return s&2 != 0 || int(s&1) == family }
 
 // family is the index of a family.
 func family(f spec.Family) int {
@@ -105,14 +129,27 @@ type age struct {
 	since, created uint32
 	uid            uint64
 	key            types.NamespacedName
+	reserves       bool
 }
 
-func ageOf(s *spec.Service) age {
-	return age{heldSince(s.HeldSince), seconds(s.Created), uidBits(s.UID), s.Key}
+func ageOf(a *ask) age {
+	return age{heldSince(a.HeldSince), seconds(a.Created), uidBits(a.UID), a.Key, a.reserves}
 }
 
 func (a age) compare(b age) int {
-	return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.created, b.created), cmp.Compare(a.uid, b.uid), compareKeys(a.key, b.key))
+	return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.created, b.created), cmp.Compare(a.uid, b.uid), byCreation(a, b))
+}
+
+// byCreation orders those who wait: created first, then by name; a reservation before a Service of the same name.
+func byCreation(a, b age) int {
+	order := cmp.Or(cmp.Compare(a.created, b.created), compareKeys(a.key, b.key))
+	if order == 0 && a.reserves != b.reserves {
+		order = 1
+		if a.reserves {
+			order = -1
+		}
+	}
+	return order
 }
 
 func compareKeys(a, b types.NamespacedName) int {

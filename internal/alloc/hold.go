@@ -1,12 +1,9 @@
 package alloc
 
 import (
-	"cmp"
 	"iter"
 
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/belfry-lb/belfry/internal/spec"
 )
 
 // spaces gives namespaces small numbers while claims are in them.
@@ -38,8 +35,8 @@ func (s *spaces) leave(id uint32) {
 	}
 }
 
-// find returns the number of the Service's claim, 0 when it has none.
-func (t *Table) find(key types.NamespacedName) uint32 {
+// find returns the number of the Service's or the reservation's claim, 0 when it has none.
+func (t *Table) find(key types.NamespacedName, reserves bool) uint32 {
 	space, ok := t.spaces.ids[key.Namespace]
 	if !ok {
 		return 0
@@ -47,7 +44,7 @@ func (t *Table) find(key types.NamespacedName) uint32 {
 	id := *t.claims.head(claimHash(t.claims.seed, space, key.Name))
 	for id != 0 {
 		c := t.claims.at(id)
-		if c.space() == space && c.name == key.Name {
+		if c.space() == space && c.name == key.Name && c.reserves() == reserves {
 			return id
 		}
 		id = c.chain
@@ -55,22 +52,28 @@ func (t *Table) find(key types.NamespacedName) uint32 {
 	return 0
 }
 
-// enter finds the Service's claim or makes one, and notes how the Service looks. fresh: its status shows something that it
-// did not show when it was last looked at, and so tells more than the promises of the table.
-func (t *Table) enter(s *spec.Service) (id uint32, fresh bool) {
-	uid, seen := uidBits(s.UID), statusHash(s)
-	id = t.find(s.Key)
+// enter finds the claim or makes one, and notes what is asked for. fresh: its status shows something that it did not show
+// when it was last looked at, and so tells more than the promises of the table.
+func (t *Table) enter(a *ask) (id uint32, fresh bool) {
+	uid, seen := uidBits(a.UID), statusHash(a.Service)
+	id = t.find(a.Key, a.reserves)
 	if id != 0 && t.claims.at(id).uid != uid {
 		t.forget(id)
 		id = 0
 	}
 	if fresh = id == 0; fresh {
-		id = t.claims.add(claim{name: s.Key.Name, uid: uid, kind: t.spaces.enter(s.Key.Namespace) << 8})
+		id = t.claims.add(claim{name: a.Key.Name, uid: uid, kind: t.spaces.enter(a.Key.Namespace) << 8})
 	}
 	c := t.claims.at(id)
 	fresh = fresh || c.seen != seen
-	c.created, c.since, c.seen = seconds(s.Created), heldSince(s.HeldSince), seen
-	c.setShape(shapeOf(s))
+	c.created, c.since, c.seen = seconds(a.Created), heldSince(a.HeldSince), seen
+	c.setShape(a.shape())
+	t.remember(id, a)
+	if t.extras[id] != nil {
+		for _, h := range t.held(id) {
+			t.recount(t.holdings.at(h).number)
+		}
+	}
 	return id, fresh
 }
 
@@ -81,6 +84,7 @@ func (t *Table) forget(id uint32) {
 	}
 	delete(t.notes, id)
 	delete(t.displaced, id)
+	t.unindex(id)
 	t.spaces.leave(t.claims.at(id).space())
 	t.claims.remove(id)
 }
@@ -90,13 +94,17 @@ func (t *Table) key(id uint32) types.NamespacedName {
 	return types.NamespacedName{Namespace: t.spaces.names[c.space()], Name: c.name}
 }
 
-func (t *Table) age(id uint32) age {
-	c := t.claims.at(id)
-	return age{c.since, c.created, c.uid, t.key(id)}
+// called names a claim in messages.
+func (t *Table) called(id uint32) string {
+	if t.claims.at(id).reserves() {
+		return "IPReservation " + t.key(id).String()
+	}
+	return t.key(id).String()
 }
 
-func byCreation(a, b age) int {
-	return cmp.Or(cmp.Compare(a.created, b.created), compareKeys(a.key, b.key))
+func (t *Table) age(id uint32) age {
+	c := t.claims.at(id)
+	return age{c.since, c.created, c.uid, t.key(id), c.reserves()}
 }
 
 // note returns what is said about a claim, to be added to.
@@ -171,21 +179,31 @@ func (t *Table) isFirst(id uint32, h *holding) bool {
 // hold gives an address to a claim, which is the last that it lists then.
 func (t *Table) hold(id uint32, n number, p *pool) *holding {
 	free := !t.inUse(n)
-	number := t.holdings.add(holding{number: n, claim: id, mark: p.id << 1})
+	number := t.holdings.add(holding{number: n, claim: id})
 	at := &t.claims.at(id).first
 	for *at != 0 {
 		at = &t.holdings.at(*at).next
 	}
 	*at = number
 	h := t.holdings.at(number)
-	if !free {
-		return h
+	h.setPool(p.id)
+	if free {
+		if s := t.segmentOf(n); s != nil {
+			s.take(n)
+			s.pool.rest[n.family()].take(n)
+		}
+		t.count(h, 1)
 	}
-	if s := t.segmentOf(n); s != nil {
-		s.take(n)
-	}
-	t.count(h, 1)
+	t.recount(n)
 	return h
+}
+
+// leave says whether the claim keeps an address only until its status shows it no more.
+func (t *Table) leave(h *holding, b bool) {
+	if h.leaving() != b {
+		h.setLeaving(b)
+		t.recount(h.number)
+	}
 }
 
 // drop takes a holding from its claim; the address is free when that was the last one.
@@ -196,14 +214,21 @@ func (t *Table) drop(h uint32) {
 		at = &t.holdings.at(*at).next
 	}
 	*at = was.next
+	s := t.segmentOf(was.number)
+	if s != nil && was.counted() {
+		s.pool.quota[t.claims.at(was.claim).space()]--
+	}
 	t.holdings.remove(h)
 	if t.inUse(was.number) {
+		t.recount(was.number)
 		return
 	}
 	t.count(&was, -1)
-	if s := t.segmentOf(was.number); s != nil {
+	switch {
+	case s == nil || !s.offers(was.number):
+	case s.pool.rules.ReuseCooldown > 0:
+		s.pool.rest[was.family()].add(was.number, t.now.Unix())
+	default:
 		s.give(was.number)
-		f := was.family()
-		s.pool.first[f] = min(s.pool.first[f], s.place)
 	}
 }

@@ -3,6 +3,7 @@ package alloc
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -77,7 +78,7 @@ func TestShape(t *testing.T) {
 		{[]spec.Family{v6, v4}, spec.SingleStack, []int{1}},
 	} {
 		s := shapeOf(&spec.Service{Families: c.families, Policy: c.policy})
-		if got := s.families(); len(got) != len(c.want) || got[0] != c.want[0] || got[len(got)-1] != c.want[len(c.want)-1] {
+		if got := slices.Collect(s.families()); !slices.Equal(got, c.want) || s.count() != len(c.want) {
 			t.Errorf("%v: %v, want %v", c.families, got, c.want)
 		}
 		if s.policy() != c.policy {

@@ -14,18 +14,21 @@ type pool struct {
 	id       uint32
 	name     string
 	live     bool // it exists
-	auto     bool
-	segments [2][]*segment // by family, ascending
-	first    [2]int        // no segment before this one has a free address
-	total    [2]int64      // addresses, clamped
-	assigned [2]int64      // addresses of its ranges in use
-	outside  int64         // addresses in use that came from it and lie in no pool's ranges now
+	rules    spec.Pool
+	segments [2][]*segment  // what it hands out, by family, ascending
+	first    [2]int         // no segment before this one has a free address
+	total    [2]int64       // addresses that it hands out, clamped
+	taken    [2]int64       // those of them in use
+	assigned [2]int64       // addresses of its ranges in use
+	outside  int64          // addresses in use that came from it and lie in no pool's ranges now
+	rest     [2]rest        // freed addresses, while it has a cooldown
+	quota    map[uint32]int // addresses by namespace, while it has a quota
 }
 
 // Usage is how much of a pool is in use, in addresses (a shared one counts once). Counts end at math.MaxInt64.
 type Usage struct {
-	AssignedIPv4, AssignedIPv6   int64 // held, within the pool's present ranges
-	AvailableIPv4, AvailableIPv6 int64 // free
+	AssignedIPv4, AssignedIPv6   int64 // held or reserved, within the pool's present ranges
+	AvailableIPv4, AvailableIPv6 int64 // free, and not resting
 	Outside                      int64 // held and marked with the pool's name, but in no pool's ranges now
 }
 
@@ -46,7 +49,24 @@ func (p *pool) available(f int) int64 {
 	if p.total[f] == math.MaxInt64 {
 		return math.MaxInt64
 	}
-	return p.total[f] - p.assigned[f]
+	return p.total[f] - p.taken[f] - p.rest[f].resting
+}
+
+// Forbidden is addresses that are never handed out, whatever pool they are in: they have another use in the cluster.
+type Forbidden struct {
+	spec.Range
+	What string // as in "the Service CIDR", "an address of node n1"
+}
+
+// Forbids returns those that overlap the ranges.
+func Forbids(forbidden []Forbidden, ranges []spec.Range) []Forbidden {
+	var out []Forbidden
+	for _, f := range forbidden {
+		if slices.ContainsFunc(ranges, f.Overlaps) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // SetPools tells the table which pools there are. Nobody loses an address by it: holders of addresses that lie in no pool
@@ -55,12 +75,26 @@ func (p *pool) available(f int) int64 {
 //
 // Where pools overlap, which spec.Parse does not let through, the older one has the addresses.
 func (t *Table) SetPools(pools []spec.Pool) {
-	if reflect.DeepEqual(pools, t.given) {
-		return
+	if !reflect.DeepEqual(pools, t.given) {
+		t.given = slices.Clone(pools)
+		t.rebuild()
 	}
-	t.given = slices.Clone(pools)
-	t.replaceSegments(disjoint(pools))
+}
+
+// SetForbidden tells the table which addresses are never to be handed out. Who holds one keeps it.
+func (t *Table) SetForbidden(forbidden []Forbidden) {
+	if !slices.Equal(forbidden, t.forbidden) {
+		t.forbidden = slices.Clone(forbidden)
+		t.rebuild()
+	}
+}
+
+func (t *Table) rebuild() {
+	t.replaceSegments(disjoint(t.given))
 	t.reattach()
+	for _, p := range t.pools {
+		t.rerest(p)
+	}
 	t.forgetPools()
 }
 
@@ -92,54 +126,95 @@ func withoutOverlaps(pools []spec.Pool) []spec.Pool {
 
 // replaceSegments keeps the state of runs of addresses that stay as they were, in whichever pool.
 func (t *Table) replaceSegments(pools []spec.Pool) {
-	type run struct{ from, to number }
 	known := make(map[run]*segment, len(t.segments))
 	for _, s := range t.segments {
-		known[run{s.from, s.to}] = s
+		known[s.run] = s
 	}
-	t.segments = nil
+	t.segments, t.order = nil, nil
 	for _, p := range t.pools {
-		*p = pool{id: p.id, name: p.name}
+		*p = pool{id: p.id, name: p.name, rest: p.rest}
 	}
-	t.order = nil
 	for i := range pools {
 		p := t.poolNamed(pools[i].Name)
-		if !p.live && pools[i].AutoAssign {
+		if !p.live && pools[i].AutoAssign && !pools[i].Disabled {
 			t.order = append(t.order, p)
 		}
-		p.live, p.auto = true, pools[i].AutoAssign
-		for _, r := range pools[i].Ranges {
-			from, to := numberOf(r.From), numberOf(r.To)
-			s := known[run{from, to}]
+		p.live, p.rules = true, pools[i]
+		if p.rules.MaxPerNamespace > 0 {
+			p.quota = map[uint32]int{}
+		}
+		for _, r := range t.runs(&pools[i]) {
+			s := known[r]
 			if s == nil {
-				s = &segment{from: from, to: to}
+				s = &segment{run: r}
 			}
-			f := from.family()
-			s.pool, s.place = p, len(p.segments[f])
-			t.segments = append(t.segments, s)
-			p.segments[f] = append(p.segments[f], s)
-			p.total[f] = addClamped(p.total[f], r.Size())
+			t.attach(p, s)
 		}
 	}
 	slices.SortFunc(t.segments, func(a, b *segment) int { return a.from.compare(b.from) })
-	slices.SortFunc(t.order, func(a, b *pool) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(t.order, func(a, b *pool) int {
+		return cmp.Or(cmp.Compare(a.priority(), b.priority()), cmp.Compare(a.name, b.name))
+	})
 }
 
-func addClamped(a, b int64) int64 {
-	if a > math.MaxInt64-b {
+func (t *Table) attach(p *pool, s *segment) {
+	s.pool = p
+	t.segments = append(t.segments, s)
+	if f := s.from.family(); s.usable {
+		s.place = len(p.segments[f])
+		p.segments[f] = append(p.segments[f], s)
+		p.total[f] = addClamped(p.total[f], s.count())
+	}
+}
+
+// priority puts pools without one behind the others.
+func (p *pool) priority() int {
+	if p.rules.Priority == 0 {
+		return math.MaxInt
+	}
+	return p.rules.Priority
+}
+
+// runs cuts the pool's ranges into what it hands out and what it does not.
+func (t *Table) runs(p *spec.Pool) []run {
+	var out []run
+	for _, r := range p.Ranges {
+		cut := slices.Clone(p.Exclude)
+		for _, f := range Forbids(t.forbidden, []spec.Range{r}) {
+			cut = append(cut, f.Range)
+		}
+		usable := spec.Subtract([]spec.Range{r}, cut)
+		for _, u := range usable {
+			out = append(out, run{numberOf(u.From), numberOf(u.To), true, p.AvoidBuggyIPs})
+		}
+		for _, u := range spec.Subtract([]spec.Range{r}, usable) {
+			out = append(out, run{from: numberOf(u.From), to: numberOf(u.To)})
+		}
+	}
+	return out
+}
+
+func addClamped(a int64, b uint64) int64 {
+	if b > uint64(math.MaxInt64-a) {
 		return math.MaxInt64
 	}
-	return a + b
+	return a + int64(b)
 }
 
 // reattach finds for every address in use the pool that it belongs to now.
 func (t *Table) reattach() {
 	for id, h := range t.holdings.all() {
+		h.setCounted(false)
 		if s := t.segmentOf(h.number); s != nil {
 			h.setPool(s.pool.id)
 		}
 		if t.isFirst(id, h) {
 			t.count(h, 1)
+		}
+	}
+	for id, h := range t.holdings.all() {
+		if t.isFirst(id, h) {
+			t.recount(h.number)
 		}
 	}
 }
@@ -181,22 +256,62 @@ func (t *Table) segmentOf(n number) *segment {
 	return nil
 }
 
-// free returns the pool's lowest free address of a family.
+// free returns the pool's lowest free address of a family, and if it has a cooldown and none was never used, the one that
+// has been free for longest.
 func (t *Table) free(p *pool, f int) (number, bool) {
 	for ; p.first[f] < len(p.segments[f]); p.first[f]++ {
-		if n, ok := p.segments[f][p.first[f]].free(t.inUse); ok {
+		if n, ok := p.segments[f][p.first[f]].free(t.blocked); ok {
 			return n, true
 		}
 	}
-	return number{}, false
+	return p.rest[f].longest()
+}
+
+// blocked tells whether an address that was not given out in its turn is not to be.
+func (t *Table) blocked(n number) bool {
+	return t.inUse(n) || t.segmentOf(n).pool.rest[n.family()].has(n)
 }
 
 // count notes in the pool's figures that an address got its first holder (by is 1) or lost its last (-1).
 func (t *Table) count(h *holding, by int64) {
-	p := t.byID[h.pool()]
-	if t.segmentOf(h.number) == nil {
+	p, s, f := t.byID[h.pool()], t.segmentOf(h.number), h.family()
+	if s == nil {
 		p.outside += by
 		return
 	}
-	p.assigned[h.family()] += by
+	p.assigned[f] += by
+	if s.offers(h.number) {
+		p.taken[f] += by
+	}
+}
+
+// recount settles for which namespace an address counts: that of its eldest holder.
+func (t *Table) recount(n number) {
+	s := t.segmentOf(n)
+	if s == nil || s.pool.quota == nil {
+		return
+	}
+	var eldest *holding
+	for id := range t.holders(n) {
+		h := t.holdings.at(id)
+		if h.counted() {
+			h.setCounted(false)
+			s.pool.quota[t.claims.at(h.claim).space()]--
+		}
+		if eldest == nil || t.elder(h, eldest) {
+			eldest = h
+		}
+	}
+	if eldest != nil {
+		eldest.setCounted(true)
+		s.pool.quota[t.claims.at(eldest.claim).space()]++
+	}
+}
+
+// elder tells whether a comes before b of the holders of one address: those who leave come last.
+func (t *Table) elder(a, b *holding) bool {
+	if a.leaving() != b.leaving() {
+		return b.leaving()
+	}
+	return t.age(a.claim).compare(t.age(b.claim)) < 0
 }

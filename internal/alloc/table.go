@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -12,23 +13,29 @@ import (
 
 // Table is who holds which address. Make one with New.
 type Table struct {
-	given    []spec.Pool // as SetPools got them
-	pools    map[string]*pool
-	byID     map[uint32]*pool
-	lastPool uint32
-	order    []*pool    // pools that assign automatically, in the order in which they are tried
-	segments []*segment // of all pools, ascending, disjoint
+	now       time.Time
+	given     []spec.Pool // as SetPools got them
+	forbidden []Forbidden
+	pools     map[string]*pool
+	byID      map[uint32]*pool
+	lastPool  uint32
+	order     []*pool    // pools that assign automatically, in the order in which they are tried
+	segments  []*segment // of all pools, ascending, disjoint
 
 	spaces    spaces
 	claims    store[claim, *claim]
 	holdings  store[holding, *holding]
-	notes     map[uint32]*note // of claims about which there is more to say than their addresses
+	notes     map[uint32]*note  // of claims about which there is more to say than their addresses
+	extras    map[uint32]*extra // of claims that share, reserve, or were moved on purpose
+	sharers   map[string][]uint32
+	takers    map[types.NamespacedName][]uint32 // reservations by the Service that takes them
 	displaced map[uint32]bool
 }
 
 // note is why a claim has not all that it wants, and what was taken from it.
 type note struct {
 	lacks   bool // something is missing: the claim is pending
+	refused bool // an explicit wish cannot be met: the claim is not allocated, whatever it has
 	reason  spec.Reason
 	message string
 	lost    []loss
@@ -37,7 +44,7 @@ type note struct {
 // loss is an address that went to an elder claim.
 type loss struct {
 	number
-	winner types.NamespacedName
+	winner string
 }
 
 // New returns a table without pools and claims.
@@ -50,6 +57,9 @@ func New() *Table {
 		claims:    newStore[claim](seed),
 		holdings:  newStore[holding](seed),
 		notes:     map[uint32]*note{},
+		extras:    map[uint32]*extra{},
+		sharers:   map[string][]uint32{},
+		takers:    map[types.NamespacedName][]uint32{},
 		displaced: map[uint32]bool{},
 	}
 }
@@ -61,41 +71,63 @@ func New() *Table {
 // If the Service's status shows an address that a younger claim holds, that one loses it: see TakeDisplaced. An address
 // that the Service no longer asks for becomes free when Claim is called with a status that shows it no more.
 func (t *Table) Claim(s spec.Service) Verdict {
-	id, fresh := t.enter(&s)
-	t.adopt(id, &s, fresh)
-	t.fill(id, &s)
-	return t.conclude(id, &s)
+	return t.one(&ask{Service: &s})
 }
 
-// ClaimAll is Claim for many at once, in the right order: first all secure what they hold, the elder claim first, then
-// those who lack something get it, the Service created first coming first. The verdicts are in the order of services.
+// Reserve is Claim for a reservation: what it holds, no Service but those that take it may have.
+func (t *Table) Reserve(r spec.Reservation) Verdict {
+	a := reservationAsk(&r)
+	return t.one(&a)
+}
+
+func (t *Table) one(a *ask) Verdict {
+	id, fresh := t.enter(a)
+	t.adopt(id, a, fresh)
+	done := t.fill(id, a)
+	return t.conclude(id, a, done)
+}
+
+// ClaimAll is Claim for many at once, in the right order. First all secure what they hold, the elder claim first. Then
+// those who lack something get it: addresses asked for by name first, pools asked for by name next, then everything
+// automatic, in each of them the one created first. The verdicts are in the order of services, then of reservations.
 // It is the way to start (an address in some status is then never given to another Service meanwhile) and to serve
 // everybody in Pending.
-func (t *Table) ClaimAll(services []spec.Service) []Verdict {
-	ids, fresh := make([]uint32, len(services)), make([]bool, len(services))
-	order, ages := make([]int, len(services)), make([]age, len(services))
+func (t *Table) ClaimAll(services []spec.Service, reservations ...spec.Reservation) []Verdict {
+	asks := make([]ask, 0, len(services)+len(reservations))
 	for i := range services {
-		s := &services[i]
-		ids[i], fresh[i] = t.enter(s)
-		order[i], ages[i] = i, ageOf(s)
+		asks = append(asks, ask{Service: &services[i]})
+	}
+	for i := range reservations {
+		asks = append(asks, reservationAsk(&reservations[i]))
+	}
+	ids, fresh := make([]uint32, len(asks)), make([]bool, len(asks))
+	order, ages := make([]int, len(asks)), make([]age, len(asks))
+	for i := range asks {
+		ids[i], fresh[i] = t.enter(&asks[i])
+		order[i], ages[i] = i, ageOf(&asks[i])
 	}
 	slices.SortFunc(order, func(a, b int) int { return ages[a].compare(ages[b]) })
 	for _, i := range order {
-		t.adopt(ids[i], &services[i], fresh[i])
+		t.adopt(ids[i], &asks[i], fresh[i])
 	}
-	slices.SortFunc(order, func(a, b int) int { return byCreation(ages[a], ages[b]) })
+	slices.SortFunc(order, func(a, b int) int { return byTurn(&asks[a], &asks[b], ages[a], ages[b]) })
+	done := make([]bool, len(asks))
 	for _, i := range order {
-		t.fill(ids[i], &services[i])
+		done[i] = t.fill(ids[i], &asks[i])
 	}
-	verdicts := make([]Verdict, len(services))
+	verdicts := make([]Verdict, len(asks))
 	for i, id := range ids {
-		verdicts[i] = t.conclude(id, &services[i])
+		verdicts[i] = t.conclude(id, &asks[i], done[i])
 	}
 	return verdicts
 }
 
-func (t *Table) conclude(id uint32, s *spec.Service) Verdict {
-	t.explain(id, s)
+func (t *Table) conclude(id uint32, a *ask, done bool) Verdict {
+	if done {
+		t.satisfied(id)
+	} else {
+		t.explain(id, a)
+	}
 	delete(t.displaced, id)
 	return t.verdict(id)
 }
@@ -103,15 +135,43 @@ func (t *Table) conclude(id uint32, s *spec.Service) Verdict {
 // Assign is who gets which address when the table is empty: the verdicts for all Services, in their order. It depends on
 // nothing but its arguments, and not on the order of either.
 func Assign(pools []spec.Pool, services []spec.Service) []Verdict {
+	return Input{Pools: pools, Services: services}.Assign()
+}
+
+// Input is everything that decides who gets which address.
+type Input struct {
+	Now          time.Time
+	Pools        []spec.Pool
+	Forbidden    []Forbidden
+	Freed        map[string][]Freed // by pool
+	Services     []spec.Service
+	Reservations []spec.Reservation
+}
+
+// Assign returns the verdicts of ClaimAll on a table that knows nothing else.
+func (in Input) Assign() []Verdict {
 	t := New()
-	t.SetPools(pools)
-	return t.ClaimAll(services)
+	t.SetTime(in.Now)
+	t.SetForbidden(in.Forbidden)
+	t.SetPools(in.Pools)
+	for pool, freed := range in.Freed {
+		t.Recall(pool, freed)
+	}
+	return t.ClaimAll(in.Services, in.Reservations...)
 }
 
 // Release forgets a Service that is gone, or that is no longer ours and whose status shows none of our addresses any
 // more. It returns the addresses that the Service held.
 func (t *Table) Release(key types.NamespacedName) []Assigned {
-	id := t.find(key)
+	return t.release(t.find(key, false))
+}
+
+// Unreserve forgets a reservation that is gone. A Service that uses it keeps the addresses.
+func (t *Table) Unreserve(key types.NamespacedName) []Assigned {
+	return t.release(t.find(key, true))
+}
+
+func (t *Table) release(id uint32) []Assigned {
 	if id == 0 {
 		return nil
 	}
@@ -123,23 +183,47 @@ func (t *Table) Release(key types.NamespacedName) []Assigned {
 	return freed
 }
 
-// TakeDisplaced returns, once, the Services that lost an address to an elder claim since it was last called and have not
-// claimed again: they must do so now, and be told. Sorted by namespace and name.
-func (t *Table) TakeDisplaced() []types.NamespacedName {
+// TakeDisplaced returns, once, the Services that must claim again and have not done so since it was last called: they lost
+// an address to an elder claim, or take the addresses of a reservation that has others now. Sorted by namespace and name.
+func (t *Table) TakeDisplaced() []types.NamespacedName { return t.takeDisplaced(false) }
+
+// TakeDisplacedReservations is the same of reservations.
+func (t *Table) TakeDisplacedReservations() []types.NamespacedName { return t.takeDisplaced(true) }
+
+func (t *Table) takeDisplaced(reserves bool) []types.NamespacedName {
 	var keys []types.NamespacedName
 	for id := range t.displaced {
-		keys = append(keys, t.key(id))
+		if t.claims.at(id).reserves() == reserves {
+			keys = append(keys, t.key(id))
+			delete(t.displaced, id)
+		}
 	}
-	clear(t.displaced)
 	slices.SortFunc(keys, compareKeys)
 	return keys
 }
 
+// wakeTakers has the Services claim again that take a reservation's addresses.
+func (t *Table) wakeTakers(reservation uint32, a *ask) {
+	if id := t.find(t.extra(reservation).taker, false); id != 0 {
+		t.displaced[id] = true
+	}
+	for id, e := range t.extras {
+		if e.reservation == a.Key.Name && t.uses(id, reservation) {
+			t.displaced[id] = true
+		}
+	}
+}
+
 // Pending returns the Services that lack something, the one created first coming first, then by namespace and name.
-func (t *Table) Pending() []types.NamespacedName {
+func (t *Table) Pending() []types.NamespacedName { return t.pending(false) }
+
+// PendingReservations is the same of reservations.
+func (t *Table) PendingReservations() []types.NamespacedName { return t.pending(true) }
+
+func (t *Table) pending(reserves bool) []types.NamespacedName {
 	var ages []age
 	for id, n := range t.notes {
-		if n.lacks {
+		if n.lacks && t.claims.at(id).reserves() == reserves {
 			ages = append(ages, t.age(id))
 		}
 	}
@@ -151,17 +235,29 @@ func (t *Table) Pending() []types.NamespacedName {
 	return keys
 }
 
-// Holder returns the Service that holds the address.
+// Holder returns a Service that holds the address, the eldest of several.
 func (t *Table) Holder(a netip.Addr) (types.NamespacedName, bool) {
+	var eldest *holding
 	for h := range t.keepers(numberOf(a), 0) {
-		return t.key(h.claim), true
+		if !t.claims.at(h.claim).reserves() && (eldest == nil || t.elder(h, eldest)) {
+			eldest = h
+		}
 	}
-	return types.NamespacedName{}, false
+	if eldest == nil {
+		return types.NamespacedName{}, false
+	}
+	return t.key(eldest.claim), true
 }
 
 // Verdict returns what the Service should hold, without changing anything.
-func (t *Table) Verdict(key types.NamespacedName) (Verdict, bool) {
-	id := t.find(key)
+func (t *Table) Verdict(key types.NamespacedName) (Verdict, bool) { return t.look(t.find(key, false)) }
+
+// Reservation returns what the reservation should hold, without changing anything.
+func (t *Table) Reservation(key types.NamespacedName) (Verdict, bool) {
+	return t.look(t.find(key, true))
+}
+
+func (t *Table) look(id uint32) (Verdict, bool) {
 	if id == 0 {
 		return Verdict{}, false
 	}

@@ -1,8 +1,8 @@
 package alloc
 
 import (
+	"fmt"
 	"net/netip"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -22,42 +22,38 @@ type Verdict struct {
 	Allocated bool        // it has all that it asked for; of PreferDualStack, one address is enough
 	Reason    spec.Reason // one of this package's
 	Message   string      // plain words with names and values; the same as long as nothing changes
+
+	Reallocated string // the value of spec.Service.Reallocate that these addresses follow; to be written with them
 }
 
 func (t *Table) verdict(id uint32) Verdict {
-	v := Verdict{Key: t.key(id), Reason: ReasonAllocated}
-	shape := t.claims.at(id).shape()
-	var text []string
-	var have int
-	for _, f := range shape.families() {
+	v := Verdict{Key: t.key(id), Reason: ReasonAllocated, Reallocated: t.extra(id).moved}
+	c := t.claims.at(id)
+	var buffer [128]byte
+	text, families := buffer[:0], 0
+	for f := range c.shape().families() {
 		before := len(v.Addresses)
-		for h := t.claims.at(id).first; h != 0; h = t.holdings.at(h).next {
+		for h := c.first; h != 0; {
 			p := t.holdings.at(h)
+			h = p.next
 			if p.family() != f || p.leaving() {
 				continue
 			}
-			reason, words := t.describe(p)
-			if reason != ReasonAllocated {
-				v.Reason = reason
-			}
 			v.Addresses = append(v.Addresses, t.assigned(p))
-			text = append(text, words)
+			if text = t.describe(separate(text), p); t.segmentOf(p.number) == nil {
+				v.Reason = ReasonPoolGone
+			}
 		}
 		if len(v.Addresses) > before {
-			have++
+			families++
 		}
 	}
-	v.Allocated = have == len(shape.families()) || have > 0 && shape.policy() == spec.PreferDualStack
+	v.Allocated = families == c.shape().count() || families > 0 && c.shape().policy() == spec.PreferDualStack
 	if n := t.notes[id]; n != nil {
-		if n.reason != "" {
-			v.Reason = n.reason
-			text = append(text, n.message)
-		}
-		for _, l := range n.lost {
-			text = append(text, l.addr().String()+" belongs to "+l.winner.String()+", which had it first")
-		}
+		v.Allocated = v.Allocated && !n.refused
+		v.Reason, text = n.add(v.Reason, text)
 	}
-	v.Message = strings.Join(text, "; ")
+	v.Message = string(text)
 	return v
 }
 
@@ -65,13 +61,32 @@ func (t *Table) assigned(h *holding) Assigned {
 	return Assigned{h.addr(), t.byID[h.pool()].name}
 }
 
-func (t *Table) describe(h *holding) (spec.Reason, string) {
-	a, p := h.addr().String(), t.byID[h.pool()]
-	switch {
-	case t.segmentOf(h.number) != nil:
-		return ReasonAllocated, a + " from pool " + p.name
-	case p.live:
-		return ReasonPoolGone, a + " is kept, though pool " + p.name + " no longer contains it"
+func separate(text []byte) []byte {
+	if len(text) > 0 {
+		text = append(text, "; "...)
 	}
-	return ReasonPoolGone, a + " is kept, though its pool " + p.name + " is gone"
+	return text
+}
+
+func (t *Table) describe(text []byte, h *holding) []byte {
+	text = h.addr().AppendTo(text)
+	switch p := t.byID[h.pool()]; {
+	case t.segmentOf(h.number) != nil:
+		return append(append(text, " from pool "...), p.name...)
+	case p.live:
+		return fmt.Appendf(text, " is kept, though pool %s no longer contains it", p.name)
+	default:
+		return fmt.Appendf(text, " is kept, though its pool %s is gone", p.name)
+	}
+}
+
+// add puts what the note says behind what the addresses say.
+func (n *note) add(reason spec.Reason, text []byte) (spec.Reason, []byte) {
+	if n.reason != "" {
+		reason, text = n.reason, append(separate(text), n.message...)
+	}
+	for _, l := range n.lost {
+		text = fmt.Appendf(separate(text), "%s belongs to %s, which had it first", l.addr(), l.winner)
+	}
+	return reason, text
 }
