@@ -50,12 +50,6 @@ func DefaultOptions() Options {
 	}
 }
 
-// leadership is the lease, and the client whose writes it guards.
-type leadership struct {
-	fence *fence
-	lease *leaseLock
-}
-
 // New returns a manager with everything that the controller runs. Nothing is started, nothing is asked of the API server
 // but which kinds it serves.
 func New(cfg *rest.Config, o Options) (manager.Manager, error) {
@@ -74,7 +68,7 @@ func New(cfg *rest.Config, o Options) (manager.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := setup(mgr, o, leadership{f, lease}); err != nil {
+	if err := setup(mgr, o, f); err != nil {
 		return nil, err
 	}
 	return mgr, nil
@@ -111,12 +105,12 @@ func newManager(cfg *rest.Config, o Options, lease *leaseLock) (manager.Manager,
 }
 
 // setup is the table of contents: what the controller runs.
-func setup(mgr manager.Manager, o Options, lead leadership) error {
+func setup(mgr manager.Manager, o Options, f *fence) error {
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	writer, err := newWriter(mgr, lead.fence)
+	writer, err := newWriter(mgr, f)
 	if err != nil {
 		return err
 	}
@@ -124,8 +118,8 @@ func setup(mgr manager.Manager, o Options, lead leadership) error {
 	rep := newReporter(mgr, o, writer, m, tell)
 	for _, r := range []manager.Runnable{
 		rep,
-		newService(mgr, o, lead.fence, writer, m, rep, tell),
-		&gossip{log: o.Log.WithName("gossip"), fence: lead.fence, client: writer, namespace: o.Namespace, metrics: m},
+		newService(mgr, o, f, writer, m, rep, tell),
+		&gossip{log: o.Log.WithName("gossip"), fence: f, client: writer, namespace: o.Namespace, metrics: m},
 	} {
 		if err := mgr.Add(r); err != nil {
 			return fmt.Errorf("adding %T: %w", r, err)

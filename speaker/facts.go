@@ -20,7 +20,9 @@ type facts struct {
 func factsOf(interfaces []l2.Interface) facts {
 	f := facts{Interfaces: make([]plan.Interface, len(interfaces))}
 	for i, n := range interfaces {
-		f.Interfaces[i] = plan.Interface{Name: n.Name, Up: n.Up, Prefixes: subnets(n.Prefixes)}
+		f.Interfaces[i] = plan.Interface{
+			Name: n.Name, Up: n.Up, IPv4: n.HasIPv4(), IPv6: n.LinkLocal.IsValid(), Prefixes: subnets(n.Prefixes),
+		}
 	}
 	return f
 }

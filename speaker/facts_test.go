@@ -24,7 +24,8 @@ func prefixes(list ...string) (out []netip.Prefix) {
 func eth0() l2.Interface {
 	return l2.Interface{
 		Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1},
-		Prefixes: prefixes("192.0.2.1/24", "192.0.2.7/24", "2001:db8::1/64", "fe80::1/64"),
+		Prefixes:  prefixes("192.0.2.1/24", "192.0.2.7/24", "2001:db8::1/64", "fe80::1/64"),
+		LinkLocal: netip.MustParseAddr("fe80::1"),
 	}
 }
 
@@ -33,7 +34,8 @@ func TestFactsOnTheWire(t *testing.T) {
 	b, err := factsOf([]l2.Interface{eth0(), {Name: "eth1"}}).encode()
 	must(t, err)
 	want := `{"interfaces":[` +
-		`{"name":"eth0","up":true,"prefixes":["192.0.2.0/24","2001:db8::/64","fe80::/64"]},{"name":"eth1","up":false}]}`
+		`{"name":"eth0","up":true,"ipv4":true,"ipv6":true,"prefixes":["192.0.2.0/24","2001:db8::/64","fe80::/64"]},` +
+		`{"name":"eth1","up":false,"ipv4":false,"ipv6":false}]}`
 	if diff := cmp.Diff(want, string(b)); diff != "" {
 		t.Error(diff)
 	}
@@ -46,8 +48,8 @@ func TestDecodeFacts(t *testing.T) {
 		fails      bool
 	}{
 		{name: "no interfaces", wire: `{"interfaces":[]}`},
-		{name: "one", wire: `{"interfaces":[{"name":"a","up":true,"prefixes":["192.0.2.0/24"]}]}`,
-			want: []plan.Interface{{Name: "a", Up: true, Prefixes: prefixes("192.0.2.0/24")}}},
+		{name: "one", wire: `{"interfaces":[{"name":"a","up":true,"ipv4":true,"prefixes":["192.0.2.0/24"]}]}`,
+			want: []plan.Interface{{Name: "a", Up: true, IPv4: true, Prefixes: prefixes("192.0.2.0/24")}}},
 		{name: "fields of a later version", wire: `{"links":1,"interfaces":[{"name":"a","mac":"x"}]}`, want: []plan.Interface{{Name: "a"}}},
 		{name: "another type", wire: `{"interfaces":"eth0"}`, fails: true},
 		{name: "a bad prefix", wire: `{"interfaces":[{"name":"a","prefixes":["192.0.2.0/99"]}]}`, fails: true},

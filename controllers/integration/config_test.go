@@ -139,9 +139,10 @@ func TestAdvertisementStatus(t *testing.T) {
 
 func TestGossipKey(t *testing.T) {
 	clean(t)
-	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "gossip", Name: kube.GossipSecret}}
-	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "gossip"}})
-	elsewhere := func(o *controllers.Options) { o.Namespace = "gossip" }
+	own := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "gossip-"}}
+	create(t, own)
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: own.Name, Name: kube.GossipSecret}}
+	elsewhere := func(o *controllers.Options) { o.Namespace = own.Name }
 	c := start(t, elsewhere)
 	eventually(t, "a gossip key", func() error { return shared.client.Get(t.Context(), keyOf(s), s) })
 	key, err := kube.ParseGossipKey(s.Data[kube.GossipSecretKey])

@@ -38,6 +38,12 @@ type controller struct {
 // start runs a replica until the test ends or stop is called.
 func start(t *testing.T, change ...func(*controllers.Options)) *controller {
 	t.Helper()
+	return startAs(t, func(*rest.Config) {}, change...)
+}
+
+// startAs is start for another user.
+func startAs(t *testing.T, user func(*rest.Config), change ...func(*controllers.Options)) *controller {
+	t.Helper()
 	c := &controller{t: t, ended: make(chan error, 1), net: &network{writes: map[string]int{}}, registry: prometheus.NewRegistry()}
 	o := controllers.DefaultOptions()
 	o.Namespace, o.HealthAddress, o.MetricsAddress = "default", "0", "0"
@@ -46,6 +52,7 @@ func start(t *testing.T, change ...func(*controllers.Options)) *controller {
 		f(&o)
 	}
 	cfg := rest.CopyConfig(shared.cfg)
+	user(cfg)
 	cfg.Wrap(c.net.wrap)
 	mgr, err := controllers.New(cfg, o)
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-// eligible returns the interfaces on which the node may announce what these advertisements select, or the first reason
+// eligible returns the interfaces on which the node may announce what these advertisements select, of one family, or the first reason
 // why it may not, in the order in which somebody looking for the cause would ask.
-func (n Node) eligible(advs []spec.L2Advertisement) ([]Interface, spec.Reason) {
+func (n Node) eligible(advs []spec.L2Advertisement, f spec.Family) ([]Interface, spec.Reason) {
 	if reason := n.canAcquire(); reason != "" {
 		return nil, reason
 	}
@@ -24,7 +24,7 @@ func (n Node) eligible(advs []spec.L2Advertisement) ([]Interface, spec.Reason) {
 	}
 	var interfaces []Interface
 	for _, i := range n.Interfaces {
-		if i.Up && allowed(i.Name, selecting) {
+		if i.carries(f) && allowed(i.Name, selecting) {
 			interfaces = append(interfaces, i)
 		}
 	}

@@ -12,10 +12,16 @@ import (
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-// field is the nodes that may announce the addresses of one pool, whatever the Service. It is worked out once for all
-// Services of the pool, because there are many Services and few pools.
+// fieldKey names a field.
+type fieldKey struct {
+	pool   string
+	family spec.Family
+}
+
+// field is the nodes that may announce the addresses of one pool and family, whatever the Service. It is worked out once
+// for all Services of the pool, because there are many Services and few pools.
 type field struct {
-	pool       string
+	fieldKey
 	advertised bool // some advertisement selects the pool
 	runners    []runner
 	refused    map[spec.Reason]int // nodes left out, by the first reason
@@ -26,20 +32,20 @@ type field struct {
 type runner struct {
 	name       string
 	hash       uint64
-	interfaces []Interface // allowed and up, by name
+	interfaces []Interface // allowed and able to, by name
 }
 
-func (w World) field(pool string) *field {
-	f := &field{pool: pool, refused: map[spec.Reason]int{}}
+func (w World) field(key fieldKey) *field {
+	f := &field{fieldKey: key, refused: map[spec.Reason]int{}}
 	var advs []spec.L2Advertisement
 	for _, a := range w.Config.L2Advertisements {
-		if a.SelectsPool(pool) {
+		if a.SelectsPool(key.pool) {
 			advs = append(advs, a)
 		}
 	}
 	f.advertised = len(advs) > 0
 	for _, n := range w.Nodes {
-		interfaces, reason := n.eligible(advs)
+		interfaces, reason := n.eligible(advs, key.family)
 		if reason != "" {
 			f.refused[reason]++
 			continue

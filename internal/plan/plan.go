@@ -30,14 +30,14 @@ type Withheld struct {
 // Make plans for one node. Every speaker that sees the same World elects the same owners.
 func Make(w World, node string) Plan {
 	p := Plan{L2: map[netip.Addr][]string{}}
-	fields := map[string]*field{} // by pool
+	fields := map[fieldKey]*field{}
 	for _, s := range w.Services {
 		for i, a := range s.Held {
-			pool := s.PoolOf(i)
-			if fields[pool] == nil {
-				fields[pool] = w.field(pool)
+			key := fieldKey{s.PoolOf(i), spec.FamilyOf(a)}
+			if fields[key] == nil {
+				fields[key] = w.field(key)
 			}
-			e := fields[pool].elect(s, a)
+			e := fields[key].elect(s, a)
 			if e.owner == node {
 				p.L2[a] = e.interfaces
 				continue

@@ -47,7 +47,7 @@ func node(name string) Node {
 		Node:       spec.Node{Name: name, Ready: true, Labels: labels.Set{"kubernetes.io/hostname": name}},
 		Alive:      true,
 		Ready:      true,
-		Interfaces: []Interface{{Name: "eth0", Up: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}}},
+		Interfaces: []Interface{{Name: "eth0", Up: true, IPv4: true, IPv6: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}}},
 	}
 }
 
@@ -102,6 +102,7 @@ func TestWhoAnnounces(t *testing.T) {
 		{"the owner is excluded", only(first, func(n *Node) { n.Excluded = true }), "another", "", ""},
 		{"the owner is draining", only(first, func(n *Node) { n.Draining = true }), "another", "", ""},
 		{"the owner's link is down", only(first, func(n *Node) { n.Interfaces[0].Up = false }), "another", "", ""},
+		{"the owner has no IPv4 address", only(first, func(n *Node) { n.Interfaces[0].IPv4 = false }), "another", "", ""},
 		{"the owner's subnet is another", only(first, func(n *Node) {
 			n.Interfaces[0].Prefixes = []netip.Prefix{netip.MustParsePrefix("198.51.100.1/24")}
 		}), "another", "", ""},
@@ -135,6 +136,7 @@ func TestWhoAnnounces(t *testing.T) {
 			w.Services[0].Endpoints = spec.Endpoints{Nodes: []string{"n9"}}
 		}, "", ReasonNoNode, "3 NoLocalEndpoint"},
 		{"no such interface", func(w *World) { w.Config.L2Advertisements[0].Interfaces = []string{"eth7"} }, "", ReasonNoNode, "3 NoInterface"},
+		{"only IPv6 on the interfaces", each(func(n *Node) { n.Interfaces[0].IPv4 = false }), "", ReasonNoNode, "3 NoInterface"},
 		{"no such node", func(w *World) { w.Config.L2Advertisements[0].Nodes = []labels.Selector{on("n9")} }, "", ReasonNoNode, "3 NodeNotSelected"},
 		{"no nodes", func(w *World) { w.Nodes = nil }, "", ReasonNoNode, "there are no nodes"},
 		{"all ill, each in its way", func(w *World) {
@@ -182,7 +184,8 @@ func TestTheOthersSayWhoAnnounces(t *testing.T) {
 
 func TestInterfacesOfTheOwner(t *testing.T) {
 	w := world(each(func(n *Node) {
-		n.Interfaces = append(n.Interfaces, Interface{Name: "eth1", Up: true}, Interface{Name: "br0", Up: true}, Interface{Name: "eth2"})
+		n.Interfaces = append(n.Interfaces, Interface{Name: "eth1", Up: true, IPv4: true}, Interface{Name: "br0", Up: true, IPv4: true},
+			Interface{Name: "eth2", IPv4: true}, Interface{Name: "six", Up: true, IPv6: true})
 	}))
 	p := Make(w, owners(t, w)[vip])
 	if d := cmp.Diff([]string{"br0", "eth0", "eth1"}, p.L2[vip]); d != "" {

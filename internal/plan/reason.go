@@ -32,6 +32,6 @@ const (
 	ReasonDraining spec.Reason = "NodeDraining"
 	// ReasonNoLocalEndpoint: externalTrafficPolicy is Local and the node has no pod of the Service.
 	ReasonNoLocalEndpoint spec.Reason = "NoLocalEndpoint"
-	// ReasonNoInterface: none of the advertisement's interfaces exists on the node and is up.
+	// ReasonNoInterface: none of the advertisement's interfaces exists on the node, is up and has an address of the family.
 	ReasonNoInterface spec.Reason = "NoInterface"
 )

@@ -32,7 +32,14 @@ type Node struct {
 type Interface struct {
 	Name     string         `json:"name"`
 	Up       bool           `json:"up"`
+	IPv4     bool           `json:"ipv4"` // it can speak ARP: it has an IPv4 address
+	IPv6     bool           `json:"ipv6"` // it can speak NDP: it has an IPv6 link-local address
 	Prefixes []netip.Prefix `json:"prefixes,omitempty"`
+}
+
+// carries tells whether addresses of the family can be announced on the interface now.
+func (i Interface) carries(f spec.Family) bool {
+	return i.Up && (f == spec.IPv4 && i.IPv4 || f == spec.IPv6 && i.IPv6)
 }
 
 // inSubnet tells whether one of the prefixes contains the address. Link-local prefixes and host prefixes say nothing

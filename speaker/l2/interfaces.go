@@ -34,9 +34,9 @@ func (i Interface) clone() Interface {
 	return i
 }
 
-// hasIPv4 reports whether the interface has an IPv4 address of its own: without one it is no part of any IPv4 network,
+// HasIPv4 reports whether the interface has an IPv4 address of its own: without one it is no part of any IPv4 network,
 // and the ARP codec refuses it.
-func (i Interface) hasIPv4() bool {
+func (i Interface) HasIPv4() bool {
 	return slices.ContainsFunc(i.Prefixes, func(p netip.Prefix) bool { return p.Addr().Is4() })
 }
 
@@ -45,7 +45,7 @@ func (i Interface) carries(p protocol) (Problem, bool) {
 	switch {
 	case !i.Up:
 		return ProblemLinkDown, false
-	case p == protocolARP && !i.hasIPv4():
+	case p == protocolARP && !i.HasIPv4():
 		return ProblemNoIPv4, false
 	case p == protocolNDP && !i.LinkLocal.IsValid():
 		return ProblemNoLinkLocal, false
