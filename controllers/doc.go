@@ -12,7 +12,8 @@
 //	resource                                  where           verbs
 //	services                                  cluster         get, list, watch
 //	services/status                           cluster         patch
-//	ipaddresspools, l2advertisements          cluster         get, list, watch
+//	namespaces, nodes, servicecidrs           cluster         get, list, watch
+//	ipaddresspools, ipreservations, l2adver…  cluster         get, list, watch
 //	ipaddresspools/status, …                  cluster         patch
 //	events (events.k8s.io)                    cluster         create, patch
 //	secrets                                   own namespace   create

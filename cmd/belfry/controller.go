@@ -30,6 +30,8 @@ func (f *controllerFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.Namespace, "namespace", "", "namespace of the Lease and the gossip key; empty: POD_NAMESPACE, then the service account's")
 	fs.StringVar(&f.HealthAddress, "health-address", f.HealthAddress, `serve /healthz and /readyz here; "0": nowhere`)
 	fs.StringVar(&f.MetricsAddress, "metrics-address", f.MetricsAddress, `serve /metrics here; "0": nowhere`)
+	fs.StringSliceVar(&f.ServiceCIDRs, "service-cidrs", nil, "CIDRs of cluster IPs, never to be handed out; ServiceCIDR objects are read too, where they are served")
+	fs.StringSliceVar(&f.PodCIDRs, "pod-cidrs", nil, "CIDRs of pods, never to be handed out; spec.podCIDRs of the Nodes are read too")
 	fs.DurationVar(&f.FullPassEvery, "full-pass-every", f.FullPassEvery, "look at every Service this often, though nothing is known to have changed")
 	fs.DurationVar(&f.Timing.Lease, "lease-duration", f.Timing.Lease, "another replica may lead when the lease was not renewed for so long; whole seconds")
 	fs.DurationVar(&f.Timing.Renew, "lease-renew-deadline", f.Timing.Renew, "the leader writes nothing when it has not renewed the lease for so long")

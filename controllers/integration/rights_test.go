@@ -27,8 +27,10 @@ func TestRights(t *testing.T) {
 		&rbacv1.ClusterRole{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
 			rule("", "services", "get list watch"),
 			rule("", "services/status", "patch"),
-			rule(v1beta1.Group, "ipaddresspools l2advertisements", "get list watch"),
-			rule(v1beta1.Group, "ipaddresspools/status l2advertisements/status", "patch"),
+			rule("", "namespaces nodes", "get list watch"),
+			rule("networking.k8s.io", "servicecidrs", "get list watch"),
+			rule(v1beta1.Group, "ipaddresspools ipreservations l2advertisements", "get list watch"),
+			rule(v1beta1.Group, "ipaddresspools/status ipreservations/status l2advertisements/status", "patch"),
 			rule("events.k8s.io", "events", "create patch"),
 		}},
 		&rbacv1.ClusterRoleBinding{ObjectMeta: meta, Subjects: user, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: meta.Name}},
