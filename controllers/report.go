@@ -202,9 +202,9 @@ func ready(f objectFacts, words string) metav1.Condition {
 
 // wholeStatus is a merge patch that leaves nothing of the old status: what is zero is required too, and what is empty goes.
 func wholeStatus(o client.Object, status any) ([]byte, error) {
-	fields := map[string]any{}
+	fields := map[string]json.RawMessage{} // raw: an int64 does not survive as any
 	if _, isPool := o.(*v1beta1.IPAddressPool); isPool {
-		fields = map[string]any{"assigned": nil, "available": nil, "freed": nil}
+		fields = map[string]json.RawMessage{"assigned": nil, "available": nil, "freed": nil}
 	}
 	b, err := json.Marshal(status)
 	if err != nil {
