@@ -79,7 +79,7 @@ clean: ## remove bin/ (caches and labs stay)
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## lint the Go sources
 	$(call say,linting)
-	@$(GOLANGCI_LINT) run ./...
+	@$(GOLANGCI_LINT) run --allow-parallel-runners --build-tags soak ./...
 
 .PHONY: lint-chart
 lint-chart: $(HELM) $(KUSTOMIZE) ## lint the chart and build config/
@@ -108,10 +108,10 @@ test: test-unit test-integration test-e2e ## run all tests: unit, integration, e
 .PHONY: test-unit
 test-unit: preflight $(HELM) ## run the tests of single packages, on fakes and in network namespaces
 	$(call say,unit tests)
-	@packages=$$($(UNIT)); go test -race -timeout 15m $$packages
+	@packages=$$($(UNIT)); go test -race -timeout 10m $$packages
 
 .PHONY: test-integration
-test-integration: preflight ## run the tests against a real kube-apiserver
+test-integration: preflight $(HELM) ## run the tests against a real kube-apiserver
 	$(call say,kube-apiserver and etcd: built from source where they are not cached)
 	@assets=$$(go run ./e2e/cluster/cmd/lab binaries); packages=$$($(INTEGRATION)); \
 	printf '== %(%T)T integration tests against %s\n' -1 "$$assets"; \

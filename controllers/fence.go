@@ -67,7 +67,7 @@ func (f *fence) bar() { f.until.Store(nil) }
 func (f *fence) drain() {
 	f.bar()
 	f.inFlight.Lock()
-	defer f.inFlight.Unlock()
+	f.inFlight.Unlock() //nolint:gocritic,staticcheck // the wait is the point
 }
 
 // settleFor makes settle wait for d from now.

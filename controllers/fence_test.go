@@ -48,9 +48,9 @@ func TestNoWriteBeginsAfterTheRenewDeadline(t *testing.T) {
 		step("before leading", errFenced)
 		f.extend(time.Now())
 		step("leading", nil)
-		time.Sleep(f.timing.Renew - 1)
+		time.Sleep(f.timing.Renew - time.Nanosecond)
 		step("just before the deadline", nil)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		step("at the deadline", errFenced)
 		if err := send(rt, http.MethodGet); err != nil {
 			t.Errorf("a read was held back: %v", err)

@@ -99,14 +99,14 @@ func TestInboxRemembersNames(t *testing.T) {
 
 func TestRetriesBackOff(t *testing.T) {
 	r, now := newRetries(), time.Unix(1000, 0)
-	if _, any := r.wait(now); any {
+	if _, due := r.wait(now); due {
 		t.Error("something is due before anything failed")
 	}
 	var waits []time.Duration
 	for range 12 {
 		r.after(named("a"), now)
-		d, any := r.wait(now)
-		if !any {
+		d, due := r.wait(now)
+		if !due {
 			t.Fatal("nothing is due")
 		}
 		waits = append(waits, d)
@@ -129,7 +129,7 @@ func TestRetriesBackOff(t *testing.T) {
 	if got := r.take(now.Add(time.Hour)); !slices.Equal(got, []types.NamespacedName{named("b")}) {
 		t.Errorf("due after a was forgotten: %v", got)
 	}
-	if _, any := r.wait(now); any {
+	if _, due := r.wait(now); due {
 		t.Error("something is due after all were taken")
 	}
 }

@@ -8,12 +8,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/belfry-lb/belfry/charts/render"
 	"github.com/belfry-lb/belfry/e2e/harness"
 )
 
 // Every YAML block of the docs, and every sample, must be something that the API server takes.
 func TestDocsApply(t *testing.T) {
-	root, err := harness.Root()
+	root, err := render.Root()
 	if err != nil {
 		t.Fatal(err)
 	}

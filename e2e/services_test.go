@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,16 +59,23 @@ func TestSingleStackIPv6(t *testing.T) {
 
 func TestSeveralPortsAndTheirChange(t *testing.T) {
 	s := newScene(t)
-	a := s.service(1, "ports", "web", "", 80, 8081)[0]
-	s.answer(a, 80)
-	if got := harness.Field(s.answer(a, 8081), "port"); got != "8081" {
-		t.Errorf("port 8081 leads to %s", got)
+	addrs := s.service(2, "ports", "web", dualStack, 80, 8081)
+	for _, a := range addrs {
+		s.answer(a, 80)
+		if got := harness.Field(s.answer(a, 8081), "port"); got != "8081" {
+			t.Errorf("port 8081 leads to %s", got)
+		}
 	}
-	s.kubectl("patch", "service", "ports", "--type=json", "-p", `[{"op":"replace","path":"/spec/ports/1","value":{"name":"renamed","port":90,"targetPort":8081}}]`)
-	s.answer(a, 90)
-	s.eventually("port 8081 to close", func() error { return mustFail(s.get(lab.Client(1), a, 8081)) })
-	if got := s.addresses("ports", 1)[0]; got != a {
-		t.Errorf("the address changed from %s to %s with a port", a, got)
+	// The second port gets another number, and finds its container port by name.
+	s.kubectl("patch", "service", "ports", "--type=json", "-p", `[{"op":"replace","path":"/spec/ports/1","value":{"name":"renamed","port":90,"targetPort":"second"}}]`)
+	for _, a := range addrs {
+		if got := harness.Field(s.answer(a, 90), "port"); got != "8081" {
+			t.Errorf("the container port named second is %s", got)
+		}
+		s.eventually("port 8081 to close", func() error { return mustFail(s.get(lab.Client(1), a, 8081)) })
+	}
+	if got := s.addresses("ports", 2); !slices.Equal(got, addrs) {
+		t.Errorf("the addresses changed from %v to %v with a port", addrs, got)
 	}
 }
 
@@ -133,13 +141,14 @@ func TestLocalKeepsTheClientsAddress(t *testing.T) {
 
 func TestSessionAffinity(t *testing.T) {
 	s := newScene(t)
-	a := s.service(1, "sticky", "web", "sessionAffinity: ClientIP", 80)[0]
-	first := harness.Field(s.answer(a, 80), "pod")
-	for range 20 {
-		answer, err := s.get(lab.Client(1), a, 80)
-		s.must(err)
-		if got := harness.Field(answer, "pod"); got != first {
-			t.Fatalf("answered by %s, before by %s", got, first)
+	for _, a := range s.service(2, "sticky", "web", dualStack+"\nsessionAffinity: ClientIP", 80) {
+		first := harness.Field(s.answer(a, 80), "pod")
+		for range 20 {
+			answer, err := s.get(lab.Client(1), a, 80)
+			s.must(err)
+			if got := harness.Field(answer, "pod"); got != first {
+				t.Fatalf("%s is answered by %s, before by %s", a, got, first)
+			}
 		}
 	}
 }
@@ -147,13 +156,15 @@ func TestSessionAffinity(t *testing.T) {
 func TestSourceRanges(t *testing.T) {
 	s := newScene(t)
 	allowed, refused := lab.Client(1), lab.Client(2)
-	a := s.service(1, "ranges", "web", fmt.Sprintf("loadBalancerSourceRanges: [%s/32]", allowed.V4()), 80)[0]
-	s.answer(a, 80)
-	for range 5 {
-		s.must(mustFail(s.get(refused, a, 80)))
+	ranges := fmt.Sprintf("%s\nloadBalancerSourceRanges: [%s/32, %s/128]", dualStack, allowed.V4(), allowed.V6())
+	for _, a := range s.service(2, "ranges", "web", ranges, 80) {
+		s.answer(a, 80)
+		for range 3 {
+			s.must(mustFail(s.get(refused, a, 80)))
+		}
+		_, err := s.get(allowed, a, 80)
+		s.must(err)
 	}
-	_, err := s.get(allowed, a, 80)
-	s.must(err)
 }
 
 func TestFromPodsOfTheCluster(t *testing.T) {

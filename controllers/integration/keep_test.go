@@ -1,14 +1,15 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/controllers"
@@ -190,10 +191,11 @@ func TestAddressHeldWhileAFinalizerDelaysDeletion(t *testing.T) {
 	edit(t, s, func(s *corev1.Service) { s.Finalizers = nil })
 	hasAddresses(t, next, "192.0.2.96")
 	eventually(t, "the Service is gone", func() error {
-		if err := shared.client.Get(t.Context(), keyOf(s), s); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("it is there: %v", err)
+		err := shared.client.Get(t.Context(), keyOf(s), s)
+		if err == nil {
+			return errors.New("it is there")
 		}
-		return nil
+		return client.IgnoreNotFound(err)
 	})
 }
 

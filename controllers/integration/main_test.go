@@ -20,7 +20,7 @@ type lab struct {
 	client client.Client
 }
 
-var shared lab //nolint:gochecknoglobals // set once by TestMain, before any test
+var shared lab
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))

@@ -5,20 +5,21 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/belfry-lb/belfry/charts/render"
 	"github.com/belfry-lb/belfry/e2e/cluster"
 )
 
 // Where Belfry is installed, and which image.
 const (
-	Namespace = "belfry-system"
-	Release   = "belfry"
+	Namespace = render.Namespace
+	Release   = render.Release
 	repo      = "localhost/belfry"
 	tag       = "lab"
 )
 
 // BuildImage builds the product from this tree into an image and loads it into every node of the lab.
 func BuildImage(ctx context.Context, c *cluster.Cluster) error {
-	root, err := Root()
+	root, err := render.Root()
 	if err != nil {
 		return err
 	}
@@ -27,7 +28,7 @@ func BuildImage(ctx context.Context, c *cluster.Cluster) error {
 		return fmt.Errorf("building belfry: %w", err)
 	}
 	tar, err := cluster.BuildImage(cluster.ImageSpec{
-		Name: repo + ":" + tag, Files: map[string]string{"/belfry": program}, Entrypoint: []string{"/belfry"},
+		Name: repo + ":" + tag, Files: map[string]string{"/belfry": program}, Entrypoint: []string{"/belfry"}, User: "65532:65532",
 	})
 	if err != nil {
 		return fmt.Errorf("building the image: %w", err)
@@ -47,19 +48,14 @@ func BuildWebImage(ctx context.Context, c *cluster.Cluster) error {
 // Install installs the chart with helm, as a user would, and returns when its Pods are ready. Each set is a value, as in
 // `helm install --set`.
 func Install(ctx context.Context, c *cluster.Cluster, set ...string) error {
-	root, err := Root()
-	if err != nil {
-		return err
-	}
 	args := []string{
-		"upgrade", "--install", Release, filepath.Join(root, "charts", "belfry"), "--namespace", Namespace, "--create-namespace",
+		"upgrade", "--install", Release, "charts/belfry", "--namespace", Namespace, "--create-namespace",
 		"--set", "image.repository=" + repo, "--set", "image.tag=" + tag, "--set", "image.pullPolicy=Never", "--wait", "--timeout", "3m",
 	}
 	for _, s := range set {
 		args = append(args, "--set", s)
 	}
-	_, err = Helm(ctx, c, args...)
-	return err
+	return Helm(ctx, c, args...)
 }
 
 // PoolManifest is a pool of ten addresses of either family on the lab's LAN and an advertisement for it: the samples of

@@ -11,12 +11,13 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/belfry-lb/belfry/charts/render"
 	"github.com/belfry-lb/belfry/e2e/cluster"
 )
 
 // Samples returns the pool and the advertisement of config/samples with their addresses moved to the lab's LAN.
 func Samples(c *cluster.Cluster) (string, error) {
-	root, err := Root()
+	root, err := render.Root()
 	if err != nil {
 		return "", err
 	}
@@ -73,6 +74,9 @@ spec:
             - {name: HTTP, value: "8080,8081"}
             - {name: UDP, value: "9000"}
             - {name: ECHO, value: "7000"}
+          ports:
+            - {name: first, containerPort: 8080}
+            - {name: second, containerPort: 8081}
           readinessProbe:
             httpGet: {path: /healthz, port: 8080}
             periodSeconds: 1

@@ -1,7 +1,6 @@
 package alloc
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 
@@ -41,20 +40,16 @@ func (a *ask) shape() shape {
 
 // turn puts those who ask into the order in which they are served: addresses asked for by name, then pools asked for by
 // name, then everything automatic. Who takes a reservation's addresses comes when it has some.
-func (a *ask) turn() int {
+func (t *Table) turn(a *ask) int {
 	switch {
 	case len(a.WantIPs) > 0:
 		return 0
 	case a.WantPool != "":
 		return 1
-	case a.Reservation == "":
+	case a.Reservation == "" && t.reservationOf(a) == 0:
 		return 2
 	}
 	return 3
-}
-
-func byTurn(a, b *ask, x, y age) int {
-	return cmp.Or(cmp.Compare(a.turn(), b.turn()), byCreation(x, y))
 }
 
 // wanted lists the addresses of a family that are asked for by name.

@@ -41,8 +41,9 @@ func full(b *testing.B, ranges string, inUse int) (*Table, spec.Service) {
 	return t, services[inUse]
 }
 
-// BenchmarkAssign is one Service that comes and goes: Claim, then Release. Half of the runs let it have a place in the
-// middle that somebody left, the others have the cursor's. Beside it stands a Go map of the same size: one lookup.
+// BenchmarkAssign is one Service that comes and goes: Claim, then Release of the same (assign), or Release of any of them
+// and Claim of the same again, on memory that no cache holds (replace). Beside it stands a Go map of the same size: one
+// lookup of any address.
 func BenchmarkAssign(b *testing.B) {
 	for _, c := range []struct {
 		name, ranges string

@@ -214,6 +214,7 @@ func (t *Table) drop(h uint32) {
 		at = &t.holdings.at(*at).next
 	}
 	*at = was.next
+	t.drops++
 	s := t.segmentOf(was.number)
 	if s != nil && was.counted() {
 		s.pool.quota[t.claims.at(was.claim).space()]--

@@ -236,7 +236,7 @@ func (t *Table) why(a *ask, pools []*pool, f int) (spec.Reason, string) {
 	var full []string
 	until := ""
 	for _, p := range pools {
-		if len(p.segments[f]) == 0 {
+		if p.total[f] == 0 {
 			continue
 		}
 		names = append(names, p.name)
@@ -249,9 +249,9 @@ func (t *Table) why(a *ask, pools []*pool, f int) (spec.Reason, string) {
 	}
 	switch {
 	case names == nil && a.WantPool != "":
-		return ReasonNoFamily, fmt.Sprintf("pool %s has no %s addresses", a.WantPool, familyName(f))
+		return ReasonNoFamily, fmt.Sprintf("pool %s has no %s addresses to hand out", a.WantPool, familyName(f))
 	case names == nil:
-		return ReasonNoFamily, fmt.Sprintf("no pool that assigns addresses automatically has %s addresses", familyName(f))
+		return ReasonNoFamily, fmt.Sprintf("no pool that assigns addresses automatically has %s addresses to hand out", familyName(f))
 	case full != nil:
 		return ReasonQuotaReached, strings.Join(full, "; ")
 	case until != "":

@@ -247,12 +247,7 @@ func summary(a *ask, goals []goal, missing int) note {
 			n.reason = g.reason
 		}
 		n.refused = n.refused || g.wish
-		switch {
-		case n.message == "":
-			n.message = g.message
-		case n.message != g.message:
-			n.message += "; " + g.message
-		}
+		n.append(g.message)
 	}
 	switch {
 	case n.refused:
@@ -264,6 +259,16 @@ func summary(a *ask, goals []goal, missing int) note {
 		n.message += "; RequireDualStack takes both families or none"
 	}
 	return n
+}
+
+// append adds to the message what it does not say yet.
+func (n *note) append(message string) {
+	switch {
+	case n.message == "":
+		n.message = message
+	case n.message != message:
+		n.message += "; " + message
+	}
 }
 
 // satisfied and unsatisfied keep what is known of losses.

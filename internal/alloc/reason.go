@@ -12,7 +12,7 @@ const (
 	ReasonOneFamily spec.Reason = "OneFamily"
 	// ReasonNoPool: no pool assigns addresses automatically.
 	ReasonNoPool spec.Reason = "NoPool"
-	// ReasonNoFamily: no pool that might serve the Service has addresses of a family that it needs.
+	// ReasonNoFamily: no pool that might serve the Service hands out addresses of a family that it needs.
 	ReasonNoFamily spec.Reason = "NoFamily"
 	// ReasonPoolExhausted: every address that the Service might have is in use.
 	ReasonPoolExhausted spec.Reason = "PoolExhausted"

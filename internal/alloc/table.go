@@ -1,6 +1,7 @@
 package alloc
 
 import (
+	"cmp"
 	"hash/maphash"
 	"net/netip"
 	"slices"
@@ -30,6 +31,7 @@ type Table struct {
 	sharers   map[string][]uint32
 	takers    map[types.NamespacedName][]uint32 // reservations by the Service that takes them
 	displaced map[uint32]bool
+	drops     int // how often something was let go
 }
 
 // note is why a claim has not all that it wants, and what was taken from it.
@@ -110,10 +112,17 @@ func (t *Table) ClaimAll(services []spec.Service, reservations ...spec.Reservati
 	for _, i := range order {
 		t.adopt(ids[i], &asks[i], fresh[i])
 	}
-	slices.SortFunc(order, func(a, b int) int { return byTurn(&asks[a], &asks[b], ages[a], ages[b]) })
-	done := make([]bool, len(asks))
-	for _, i := range order {
-		done[i] = t.fill(ids[i], &asks[i])
+	turns, done := make([]int, len(asks)), make([]bool, len(asks))
+	for i := range asks {
+		turns[i] = t.turn(&asks[i])
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(turns[a], turns[b]), byCreation(ages[a], ages[b])) })
+	for again := true; again; { // what one lets go another may have waited for
+		before := t.drops
+		for _, i := range order {
+			done[i] = done[i] || t.fill(ids[i], &asks[i])
+		}
+		again = t.drops != before
 	}
 	verdicts := make([]Verdict, len(asks))
 	for i, id := range ids {

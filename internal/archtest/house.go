@@ -52,7 +52,7 @@ func house() []room {
 		{path: "cmd", floor: 4, kind: program},
 
 		{path: "e2e", floor: 5, kind: test, sideways: true},
-		{path: "charts", floor: 5, kind: test},
+		{path: "charts", floor: 5, kind: test, sideways: true},
 		{path: "internal/archtest", floor: 5, kind: test},
 	}
 }

@@ -82,7 +82,7 @@ func TestRangeSize(t *testing.T) {
 func ranges(t *testing.T, list string) []Range {
 	t.Helper()
 	var out []Range
-	for _, s := range strings.Fields(list) {
+	for s := range strings.FieldsSeq(list) {
 		r, err := ParseRange(s)
 		if err != nil {
 			t.Fatal(err)
