@@ -73,6 +73,18 @@ func (f poolFacts) ready() metav1.Condition {
 	return c
 }
 
+// news is what is worth an event when the Ready condition turns from one to the other: a problem, or other addresses that
+// the cluster uses.
+func (f poolFacts) news(was *metav1.Condition, is metav1.Condition) []notice {
+	switch {
+	case f.problem != nil && (was == nil || was.Reason != is.Reason || was.Message != is.Message):
+		return f.objectFacts.news()
+	case is.Reason == reasonOverlapsCluster && (was == nil || !strings.Contains(was.Message, f.overlapsInWords())):
+		return []notice{{warning: true, reason: is.Reason, message: is.Message}}
+	}
+	return nil
+}
+
 // overlapsInWords lists five at most.
 func (f poolFacts) overlapsInWords() string {
 	var parts []string

@@ -172,7 +172,9 @@ func first(a, b error) error {
 func (r *reporter) pool(ctx context.Context, o *v1beta1.IPAddressPool, f poolFacts) error {
 	was := o.Status
 	o.Status = f.status(was)
-	turned := meta.SetStatusCondition(&o.Status.Conditions, f.ready())
+	is := f.ready()
+	news := f.news(meta.FindStatusCondition(was.Conditions, v1beta1.ConditionReady), is)
+	meta.SetStatusCondition(&o.Status.Conditions, is)
 	if f.problem == nil {
 		meta.SetStatusCondition(&o.Status.Conditions, f.exhausted())
 	} else {
@@ -181,14 +183,14 @@ func (r *reporter) pool(ctx context.Context, o *v1beta1.IPAddressPool, f poolFac
 	if equality.Semantic.DeepEqual(was, o.Status) {
 		return nil
 	}
-	return r.write(ctx, o, o.Status, f.objectFacts, turned)
+	return r.write(ctx, o, o.Status, news)
 }
 
 func (r *reporter) l2(ctx context.Context, o *v1beta1.L2Advertisement, f objectFacts) error {
 	if !meta.SetStatusCondition(&o.Status.Conditions, ready(f, "it is in use")) {
 		return nil
 	}
-	return r.write(ctx, o, o.Status, f, true)
+	return r.write(ctx, o, o.Status, f.news())
 }
 
 func ready(f objectFacts, words string) metav1.Condition {
@@ -216,7 +218,7 @@ func wholeStatus(o client.Object, status any) ([]byte, error) {
 	return json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": o.GetResourceVersion()}, "status": fields})
 }
 
-func (r *reporter) write(ctx context.Context, o client.Object, status any, f objectFacts, turned bool) error {
+func (r *reporter) write(ctx context.Context, o client.Object, status any, news []notice) error {
 	kind := reflect.TypeOf(o).Elem().Name()
 	body, err := wholeStatus(o, status)
 	if err != nil {
@@ -227,8 +229,16 @@ func (r *reporter) write(ctx context.Context, o client.Object, status any, f obj
 	if err != nil {
 		return fmt.Errorf("writing the status of %s %s: %w", kind, o.GetName(), err)
 	}
-	if f.problem != nil && turned {
-		r.tell(o, notice{warning: true, reason: string(f.problem.Reason), message: f.problem.Message})
+	for _, n := range news {
+		r.tell(o, n)
 	}
 	return nil
+}
+
+// news is what is worth an event when the condition has changed.
+func (f objectFacts) news() []notice {
+	if f.problem == nil {
+		return nil
+	}
+	return []notice{{warning: true, reason: string(f.problem.Reason), message: f.problem.Message}}
 }

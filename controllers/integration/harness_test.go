@@ -235,6 +235,7 @@ func clean(t *testing.T) {
 				must(t, client.IgnoreNotFound(shared.client.Delete(ctx, s)))
 			}
 		}
+		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.IPReservation{}, client.InNamespace("default")))
 		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.IPAddressPool{}))
 		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.L2Advertisement{}))
 	})
