@@ -264,10 +264,14 @@ func TestWhatTheClusterUses(t *testing.T) {
 	clean(t)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "used"}, Spec: corev1.NodeSpec{PodCIDR: "10.50.1.0/30", PodCIDRs: []string{"10.50.1.0/30"}}}
 	create(t, node)
-	t.Cleanup(func() { must(t, shared.client.Delete(context.Background(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "used"}})) })
+	t.Cleanup(func() {
+		must(t, shared.client.Delete(context.Background(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "used"}}))
+	})
 	p, services, pods, flagged := newPool("a", "10.50.0.0/31"), newPool("b", "10.96.0.0/30"), newPool("c", "10.50.1.0/29"), newPool("d", "10.50.2.0/24")
 	create(t, p, services, pods, flagged)
-	start(t, func(o *controllers.Options) { o.ServiceCIDRs, o.PodCIDRs = []string{"10.50.2.128/25"}, []string{"10.50.2.0/26"} })
+	start(t, func(o *controllers.Options) {
+		o.ServiceCIDRs, o.PodCIDRs = []string{"10.50.2.128/25"}, []string{"10.50.2.0/26"}
+	})
 	holder := newService("holds-first", asks("belfry.dev/ips", "10.50.0.0"))
 	create(t, holder)
 	hasAddresses(t, holder, "10.50.0.0")

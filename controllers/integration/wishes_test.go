@@ -156,7 +156,10 @@ func TestChangedWish(t *testing.T) {
 	if got := c.net.written()["PATCH services/status"] - before; got != 1 {
 		t.Errorf("%d writes for one move", got)
 	}
-	edit(t, s, func(s *corev1.Service) { delete(s.Annotations, "belfry.dev/ips"); s.Annotations["belfry.dev/pool"] = "b" })
+	edit(t, s, func(s *corev1.Service) {
+		delete(s.Annotations, "belfry.dev/ips")
+		s.Annotations["belfry.dev/pool"] = "b"
+	})
 	hasAddresses(t, s, "192.0.2.80")
 	edit(t, s, asks("belfry.dev/pool", "nowhere"))
 	says(t, s, "NoPool", "there is no pool nowhere")
