@@ -30,6 +30,7 @@ type allocator struct {
 	live         client.Reader // the API server itself
 	objects      *objects
 	used         *usedByCluster
+	speakers     speakers
 	inbox        *inbox
 	services     lane
 	reservations lane
@@ -48,6 +49,7 @@ type allocator struct {
 	free    map[string]alloc.Usage // when all had what they could have
 	helped  bool                   // something changed that may help those who lack an address
 	known   byNamespace            // reservations
+	leaving keySet                 // Services that wait for speakers to be silent
 	touched map[string]bool        // namespaces in which a reservation's addresses may have come into other hands
 }
 
@@ -130,6 +132,9 @@ func (a *allocator) pass(ctx context.Context, d dirty) error {
 			return err
 		}
 		d.all = a.configure(conf, used) || d.all
+	}
+	if d.speakers {
+		maps.Copy(d.services, a.leaving)
 	}
 	if err := a.widen(ctx, d); err != nil {
 		return err
@@ -268,7 +273,11 @@ func (a *allocator) disown(s *corev1.Service) {
 	key := keyOf(s)
 	_, served := a.table.Verdict(key)
 	if served || s.Spec.Type != corev1.ServiceTypeLoadBalancer {
-		a.write(s, desired{}, nil)
+		d := desired{}
+		if served && s.Annotations[v1beta1.AnnotationAllocatedFrom] != "" {
+			d.finalize = dropFinalizer
+		}
+		a.write(s, d, nil)
 	}
 	if served && !shows(s) {
 		a.release(key)
@@ -277,6 +286,7 @@ func (a *allocator) disown(s *corev1.Service) {
 
 // forget drops all that is known about a Service that is gone.
 func (a *allocator) forget(key types.NamespacedName) {
+	delete(a.leaving, key)
 	a.services.outbox.drop(key)
 	a.services.retries.forget(key)
 	a.release(key)
@@ -335,7 +345,9 @@ func (a *allocator) conclude(ctx context.Context, s *corev1.Service, parsed *spe
 		a.services.outbox.drop(v.Key)
 		return // written asks for it when the reservation is
 	}
-	a.write(s, wish(s, v, a.now()), &v)
+	d := wish(s, v, a.now())
+	d.finalize = a.finalizer(ctx, s, len(d.addrs) > 0)
+	a.write(s, d, &v)
 }
 
 // write hands what differs to the writers.

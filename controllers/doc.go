@@ -15,6 +15,8 @@
 //	namespaces, nodes, servicecidrs           cluster         get, list, watch
 //	ipaddresspools, ipreservations, l2adver…  cluster         get, list, watch
 //	ipaddresspools/status, …                  cluster         patch
+//	speakerstatuses (with a finalizer)        cluster         get, list, watch
+//	pods (with a finalizer)                   own namespace   get, list, watch
 //	events (events.k8s.io)                    cluster         create, patch
 //	secrets                                   own namespace   create
 //	leases (coordination.k8s.io)              own namespace   get, create, update

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -26,6 +27,7 @@ type inbox struct {
 type dirty struct {
 	config       bool                // pools or advertisements, or what the cluster uses itself
 	all          bool                // every Service and reservation
+	speakers     bool                // what speakers say, or which there are
 	namespaces   map[string]struct{} // all that is in these
 	services     keySet              // these Services
 	reservations keySet
@@ -110,6 +112,8 @@ func (b *inbox) on(kind client.Object) toolscache.ResourceEventHandler {
 		return b.onReservations()
 	case *corev1.Namespace:
 		return b.onNamespaces()
+	case *v1beta1.SpeakerStatus, *corev1.Pod:
+		return b.onSpeakers()
 	case *corev1.Node, *networkingv1.ServiceCIDR:
 		return b.onCluster()
 	}
@@ -165,6 +169,28 @@ func (b *inbox) onNamespaces() toolscache.ResourceEventHandler {
 	}
 }
 
+// onSpeakers is the handler of the informers of what tells whether speakers are silent.
+func (b *inbox) onSpeakers() toolscache.ResourceEventHandler {
+	mark := func() { b.put(func(d *dirty) { d.speakers = true }) }
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { mark() },
+		UpdateFunc: func(was, is any) {
+			if !reflect.DeepEqual(saidBy(was), saidBy(is)) {
+				mark()
+			}
+		},
+		DeleteFunc: func(any) { mark() },
+	}
+}
+
+// saidBy is what counts of a SpeakerStatus or Pod.
+func saidBy(o any) []string {
+	if s, ok := o.(*v1beta1.SpeakerStatus); ok {
+		return append(slices.Clone(s.Status.Withdrawn), s.Status.Members.Missing...)
+	}
+	return nil
+}
+
 // onCluster is the handler of the informers of what the cluster uses itself.
 func (b *inbox) onCluster() toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
@@ -174,7 +200,9 @@ func (b *inbox) onCluster() toolscache.ResourceEventHandler {
 				b.markConfig()
 			}
 		},
-		DeleteFunc: func(any) { b.markConfig() },
+		DeleteFunc: func(any) {
+			b.put(func(d *dirty) { d.config, d.speakers = true, true }) // a Node that is gone is silent
+		},
 	}
 }
 

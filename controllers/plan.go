@@ -29,6 +29,7 @@ type desired struct {
 	addrs     []netip.Addr
 	from      string // annotation; empty: none
 	moved     string // annotation; empty: none
+	finalize  finalize
 	condition *metav1.Condition
 }
 
@@ -101,6 +102,10 @@ func diff(o *corev1.Service, d desired) (patch, bool) {
 	changed := false
 	if annotations := annotationsOf(o, d); len(annotations) > 0 {
 		metadata["annotations"] = annotations
+		changed = true
+	}
+	if finalizers, differs := finalizersOf(o, d.finalize); differs {
+		metadata["finalizers"] = finalizers
 		changed = true
 	}
 	if ingress, differs := ingressOf(o, d); differs {

@@ -63,7 +63,7 @@ func (s *service) Start(ctx context.Context) error {
 }
 
 func (s *service) listen(ctx context.Context) error {
-	for _, kind := range watched(s.used) {
+	for _, kind := range s.watched() {
 		informer, err := s.cache.GetInformer(ctx, kind)
 		if err != nil {
 			return fmt.Errorf("watching %T: %w", kind, err)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
@@ -33,6 +35,8 @@ type Options struct {
 	Timing    Timing
 	// ServiceCIDRs and PodCIDRs are what the cluster uses itself, besides what it tells of.
 	ServiceCIDRs, PodCIDRs []string
+	// ServiceFinalizer keeps deleted Services until every speaker is silent about them. The speakers must be given the same.
+	ServiceFinalizer bool
 	// FullPassEvery is how often every Service is looked at though nothing is known to have changed.
 	FullPassEvery  time.Duration
 	HealthAddress  string // host:port of /healthz and /readyz; "0": none
@@ -82,6 +86,7 @@ func newManager(cfg *rest.Config, o Options, lease *leaseLock) (manager.Manager,
 		return nil, err
 	}
 	shared, forever := true, time.Duration(-1)
+	speakerPods := labels.SelectorFromSet(kube.SpeakerPodLabels())
 	mgr, err := manager.New(cfg, manager.Options{
 		Scheme: scheme,
 		Logger: o.Log,
@@ -91,6 +96,8 @@ func newManager(cfg *rest.Config, o Options, lease *leaseLock) (manager.Manager,
 				&corev1.Service{}:        {UnsafeDisableDeepCopy: &shared},
 				&v1beta1.IPReservation{}: {UnsafeDisableDeepCopy: &shared},
 				&corev1.Namespace{}:      {UnsafeDisableDeepCopy: &shared},
+				&corev1.Pod{}:            {Namespaces: map[string]cache.Config{o.Namespace: {}}, Label: speakerPods, UnsafeDisableDeepCopy: &shared, Transform: slimPod},
+				&v1beta1.SpeakerStatus{}: {UnsafeDisableDeepCopy: &shared},
 				&corev1.Node{}:           {UnsafeDisableDeepCopy: &shared, Transform: slimNode},
 			},
 		},
@@ -128,7 +135,7 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 	tell := teller(mgr.GetEventRecorder(userAgent))
 	rep := newReporter(mgr, o, writer, m, tell)
 	s := newService(mgr, o, f, writer, m, rep, tell)
-	s.used = used
+	s.used, s.speakers = used, speakers{o.ServiceFinalizer, o.Namespace, mgr.GetCache()}
 	for _, r := range []manager.Runnable{
 		rep,
 		s,
@@ -138,7 +145,7 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 			return fmt.Errorf("adding %T: %w", r, err)
 		}
 	}
-	return addChecks(mgr, watched(used))
+	return addChecks(mgr, s.watched())
 }
 
 func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, m *metrics, rep *reporter, tell func(client.Object, notice)) *service {
@@ -147,7 +154,7 @@ func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, 
 			log: o.Log.WithName("allocator"), classes: o.Classes, now: time.Now, live: mgr.GetAPIReader(),
 			objects: newObjects(mgr.GetCache()), inbox: newInbox(), services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
 			metrics: m, report: rep, tell: tell, table: alloc.New(), since: map[types.NamespacedName]time.Time{},
-			known: byNamespace{}, touched: map[string]bool{},
+			known: byNamespace{}, leaving: keySet{}, touched: map[string]bool{},
 		},
 		fence: f, cache: mgr.GetCache(), client: writer, fullEvery: o.FullPassEvery,
 	}
@@ -180,8 +187,16 @@ func teller(r events.EventRecorder) func(client.Object, notice) {
 }
 
 // watched is what the cache holds, on a standby too: it then takes over with a full one.
-func watched(u *usedByCluster) []client.Object {
-	return append(u.watched(), &corev1.Service{}, &corev1.Namespace{}, &v1beta1.IPReservation{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{})
+func (a *allocator) watched() []client.Object {
+	return append(slices.Concat(a.used.watched(), a.speakers.watched()), &corev1.Service{}, &corev1.Namespace{}, &v1beta1.IPReservation{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{})
+}
+
+// slimPod keeps where a Pod is.
+func slimPod(o any) (any, error) {
+	if p, ok := o.(*corev1.Pod); ok {
+		p.Annotations, p.Spec, p.Status = nil, corev1.PodSpec{NodeName: p.Spec.NodeName}, corev1.PodStatus{}
+	}
+	return kube.Slim(o)
 }
 
 // slimNode drops what is big and read by nobody here.

@@ -32,6 +32,7 @@ func (f *controllerFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.MetricsAddress, "metrics-address", f.MetricsAddress, `serve /metrics here; "0": nowhere`)
 	fs.StringSliceVar(&f.ServiceCIDRs, "service-cidrs", nil, "CIDRs of cluster IPs, never to be handed out; ServiceCIDR objects are read too, where they are served")
 	fs.StringSliceVar(&f.PodCIDRs, "pod-cidrs", nil, "CIDRs of pods, never to be handed out; spec.podCIDRs of the Nodes are read too")
+	fs.BoolVar(&f.ServiceFinalizer, "service-finalizer", false, "keep a deleted Service until every speaker is silent about it; set it as the speakers'")
 	fs.DurationVar(&f.FullPassEvery, "full-pass-every", f.FullPassEvery, "look at every Service this often, though nothing is known to have changed")
 	fs.DurationVar(&f.Timing.Lease, "lease-duration", f.Timing.Lease, "another replica may lead when the lease was not renewed for so long; whole seconds")
 	fs.DurationVar(&f.Timing.Renew, "lease-renew-deadline", f.Timing.Renew, "the leader writes nothing when it has not renewed the lease for so long")
