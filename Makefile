@@ -124,9 +124,11 @@ test-e2e: preflight $(HELM) ## run the tests on a real cluster of namespaces
 	@packages=$$($(E2E)); go test -race -count=1 -p 1 -timeout 60m -v $$packages
 
 .PHONY: bench
-bench: $(BENCHSTAT) ## run the benchmarks BENCH six times each, bin/bench.txt is for benchstat
+bench: $(BENCHSTAT) ## run the benchmarks BENCH, of one package and against a real kube-apiserver; bin/bench.txt is for benchstat
 	@mkdir -p bin; packages=$$($(UNIT)); \
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 -timeout 0 $$packages | tee bin/bench.txt
+	@assets=$$(go run ./e2e/cluster/cmd/lab binaries); packages=$$($(INTEGRATION)); \
+	KUBEBUILDER_ASSETS=$$assets go test -run '^$$' -bench '$(BENCH)' -benchtime 1x -count 3 -timeout 0 $$packages | tee -a bin/bench.txt
 	@$(BENCHSTAT) bin/bench.txt
 
 .PHONY: fuzz

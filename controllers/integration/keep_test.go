@@ -98,7 +98,7 @@ func TestNothingChangedNothingWritten(t *testing.T) {
 	}
 }
 
-func services(t *testing.T) []corev1.Service {
+func services(t testing.TB) []corev1.Service {
 	t.Helper()
 	var list corev1.ServiceList
 	must(t, shared.client.List(t.Context(), &list))
