@@ -148,7 +148,7 @@ func (n *network) wrap(next http.RoundTripper) http.RoundTripper {
 		}
 		n.count(r)
 		n.observe(r)
-		if resource(r.URL.Path) == "services" && r.URL.Query().Get("watch") != "" {
+		if r.URL.Query().Get("watch") != "" && resource(r.URL.Path) == "services" {
 			n.watches.Add(1)
 		}
 		if r.Method == http.MethodPatch && resource(r.URL.Path) == "services/status" {
