@@ -66,9 +66,6 @@ func (b *inbox) put(f func(*dirty)) {
 
 func (b *inbox) markConfig() { b.put(func(d *dirty) { d.config = true }) }
 
-// poke asks for a pass though nothing is dirty: time has gone by.
-func (b *inbox) poke() { b.put(func(*dirty) {}) }
-
 func (b *inbox) markAll() { b.put(func(d *dirty) { d.all = true }) }
 
 func (b *inbox) mark(keys ...types.NamespacedName) {

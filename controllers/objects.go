@@ -145,7 +145,8 @@ func (o *objects) in(ctx context.Context, namespace string) (services, reservati
 // labels returns the labels of a namespace; none when the cache does not know it yet: its event will come.
 func (o *objects) labels(ctx context.Context, namespace string) (map[string]string, error) {
 	var n corev1.Namespace
-	if err := o.cache.Get(ctx, types.NamespacedName{Name: namespace}, &n); client.IgnoreNotFound(err) != nil {
+	err := client.IgnoreNotFound(o.cache.Get(ctx, types.NamespacedName{Name: namespace}, &n))
+	if err != nil {
 		return nil, fmt.Errorf("reading Namespace %s from the cache: %w", namespace, err)
 	}
 	return n.Labels, nil

@@ -44,7 +44,7 @@ func (s *service) NeedLeaderElection() bool { return true }
 func (s *service) Start(ctx context.Context) error {
 	defer close(s.report.allocated)
 	if err := s.fence.settle(ctx); err != nil {
-		return nil //nolint:nilerr // told to stop before it began
+		return nil // told to stop before it began
 	}
 	if err := s.listen(ctx); err != nil { // before the first list, so that nothing after it is missed
 		return err

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -17,13 +16,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
-	"github.com/belfry-lb/belfry/controllers"
 )
 
 // present is how many Services there are while the benchmarks run.
 const present = 5000
-
-func quiet(o *controllers.Options) { o.Log = logr.Discard() }
 
 // BenchmarkEndToEnd measures the controller against a real kube-apiserver that has 5,000 Services:
 //
@@ -37,12 +33,13 @@ func BenchmarkEndToEnd(b *testing.B) {
 	b.Cleanup(func() { parallel(b, services(b), remove) })
 	fill(b)
 	create(b, newPool("bench", "10.64.0.0/16"))
+	all := b // a replica outlives the part in which it is started
 	var leader *controller
 	b.Run("pending", func(b *testing.B) {
 		for range b.N {
 			bare := barePatches(b)
 			began := time.Now()
-			leader = startFor(b)
+			leader = start(all, quietly)
 			soon(b, func() bool { return leader.metric("belfry_assignments_total", "allocated=true") >= present })
 			took := time.Since(began)
 			b.ReportMetric(took.Seconds(), "s/all")
@@ -51,7 +48,7 @@ func BenchmarkEndToEnd(b *testing.B) {
 			forget(b)
 		}
 	})
-	leader = startFor(b)
+	leader = start(all, quietly)
 	soon(b, func() bool { return leader.metric("belfry_assignments_total", "allocated=true") >= present })
 	b.Run("create", func(b *testing.B) {
 		for range b.N {
@@ -67,7 +64,7 @@ func BenchmarkEndToEnd(b *testing.B) {
 	}{{"left", func(c *controller) { must(b, c.stop()) }}, {"killed", (*controller).kill}} {
 		b.Run(end.name, func(b *testing.B) {
 			for range b.N {
-				standby := startFor(b)
+				standby := start(all, quietly)
 				synced(b, standby)
 				began := time.Now()
 				end.do(leader)
@@ -79,12 +76,6 @@ func BenchmarkEndToEnd(b *testing.B) {
 		})
 	}
 	must(b, leader.stop())
-}
-
-// startFor starts a replica without a word.
-func startFor(b *testing.B) *controller {
-	b.Helper()
-	return start(b, quiet)
 }
 
 // synced waits until a replica has listed the Services, so that it is a warm standby.

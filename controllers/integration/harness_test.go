@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/testr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
@@ -40,6 +41,9 @@ func start(t testing.TB, change ...func(*controllers.Options)) *controller {
 	t.Helper()
 	return startAs(t, func(*rest.Config) {}, change...)
 }
+
+// quietly keeps a replica from logging.
+func quietly(o *controllers.Options) { o.Log = logr.Discard() }
 
 // startAs is start for another user.
 func startAs(t testing.TB, user func(*rest.Config), change ...func(*controllers.Options)) *controller {
