@@ -39,7 +39,8 @@ help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: preflight $(HELM) ## bring up a real cluster, install Belfry in it and walk through what it does
+demo: $(HELM) ## bring up a real cluster, install Belfry in it and walk through what it does
+	@tools/preflight.sh --demo
 	@go run ./e2e/demo
 
 .PHONY: demo-down

@@ -134,6 +134,7 @@ func TestNewLeaderWaitsForTheOldOnesWrites(t *testing.T) {
 		{"the lease ran out", "other", timing.Write},
 		{"it was released", "", 0},
 		{"there was none", "-", timing.Retry + timing.Write},
+		{"it was taken before, but the answer was lost", "me", timing.Retry + timing.Write},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

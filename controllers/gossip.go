@@ -28,23 +28,29 @@ type gossip struct {
 // NeedLeaderElection keeps it to the leader.
 func (g *gossip) NeedLeaderElection() bool { return true }
 
-// Start tries until there is a Secret.
+// gossipRetry and gossipRetryMax are the first and the longest pause between two attempts.
+const (
+	gossipRetry    = 100 * time.Millisecond
+	gossipRetryMax = 30 * time.Second
+)
+
+// Start tries until there is a Secret. It never fails: addresses are assigned without one, too.
 func (g *gossip) Start(ctx context.Context) error {
 	if err := g.fence.settle(ctx); err != nil {
 		return nil //nolint:nilerr // told to stop before it began
 	}
-	backoff := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 1 << 30, Cap: 30 * time.Second}
-	err := wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
+	for pause := gossipRetry; ; pause = min(2*pause, gossipRetryMax) {
 		err := g.create(context.WithoutCancel(ctx))
-		if err != nil {
-			g.log.Error(err, "gossip key not made: speakers cannot start without it")
+		if err == nil {
+			return nil
 		}
-		return err == nil, nil
-	})
-	if err != nil && ctx.Err() == nil {
-		return err
+		g.log.Error(err, "gossip key not made: speakers cannot start without it")
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait.Jitter(pause, 0.5)):
+		}
 	}
-	return nil
 }
 
 func (g *gossip) create(ctx context.Context) error {

@@ -20,8 +20,9 @@ const LeaseName = "belfry-controller"
 // leaseLock is client-go's lock on a Lease, and tells the fence what became of it.
 type leaseLock struct {
 	resourcelock.Interface
-	fence  *fence
-	holder string // who held the lease when it was last read or written
+	fence   *fence
+	holder  string // who held the lease when it was last read or written
+	leading bool   // an answer has told us that we hold it; that the lease says so may be news from a lost answer
 }
 
 // newLease returns the lock that leader election uses. The client has a timeout of its own, so that one slow answer does
@@ -51,6 +52,7 @@ func (l *leaseLock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord
 	if err == nil {
 		l.holder = record.HolderIdentity
 		if l.holder != l.Identity() {
+			l.leading = false
 			l.fence.bar()
 		}
 	}
@@ -63,7 +65,7 @@ func (l *leaseLock) Create(ctx context.Context, record resourcelock.LeaderElecti
 	if err := l.Interface.Create(ctx, record); err != nil {
 		return err
 	}
-	l.lead(start, l.fence.timing.Retry+l.fence.timing.Write)
+	l.lead(start, l.unknown())
 	return nil
 }
 
@@ -71,6 +73,7 @@ func (l *leaseLock) Create(ctx context.Context, record resourcelock.LeaderElecti
 func (l *leaseLock) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
 	if record.HolderIdentity != l.Identity() {
 		l.fence.drain()
+		l.leading = false
 		return l.Interface.Update(ctx, record)
 	}
 	start := l.fence.now()
@@ -80,18 +83,28 @@ func (l *leaseLock) Update(ctx context.Context, record resourcelock.LeaderElecti
 		}
 		return err
 	}
-	wait := l.fence.timing.Write
-	if l.holder == "" { // released, after the last write
-		wait = 0
-	}
-	l.lead(start, wait)
+	l.lead(start, l.waitAfter(l.holder))
 	return nil
 }
 
+// waitAfter is how long the last holder's writes may still be on their way when the lease is ours.
+func (l *leaseLock) waitAfter(holder string) time.Duration {
+	switch holder {
+	case "": // released, after its last write
+		return 0
+	case l.Identity(): // taken before, by a request whose answer was lost
+		return l.unknown()
+	}
+	return l.fence.timing.Write
+}
+
+// unknown is the wait when nobody can tell who led before: a leader may not yet have noticed that its lease is gone.
+func (l *leaseLock) unknown() time.Duration { return l.fence.timing.Retry + l.fence.timing.Write }
+
 func (l *leaseLock) lead(start time.Time, wait time.Duration) {
-	if l.holder != l.Identity() {
+	if !l.leading {
 		l.fence.settleFor(wait)
-		l.holder = l.Identity()
+		l.leading, l.holder = true, l.Identity()
 	}
 	l.fence.extend(start)
 }

@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/belfry-lb/belfry/e2e/harness"
 )
@@ -30,9 +32,17 @@ func powerCut(s *scene) harness.Silence {
 	probe := harness.StartProbe(s.ctx, lab.Client(1), netip.AddrPortFrom(four, 80))
 	defer probe.Stop()
 	s.must(probe.AwaitSuccesses(s.ctx, 50))
-	s.Cleanup(func() { startNode(s.T, node) })
+	restarted := s.nextSpeaker(node)
+	s.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := errors.Join(lab.StartNode(ctx, node), restarted(ctx)); err != nil {
+			s.Error(err)
+		}
+	})
+	cut := time.Now()
 	s.must(lab.KillNode(s.ctx, node))
-	silence, err := probe.AwaitSilence(s.ctx, 50)
+	silence, err := probe.AwaitSilence(s.ctx, cut, 50)
 	s.must(err)
 
 	next := s.owner(four)
@@ -44,15 +54,20 @@ func powerCut(s *scene) harness.Silence {
 	return silence
 }
 
-func startNode(t *testing.T, node int) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := lab.StartNode(ctx, node); err != nil {
-		t.Error(err)
-		return
-	}
-	if _, err := harness.Kubectl(ctx, lab, nil, "--namespace", harness.Namespace, "rollout", "status", "daemonset/belfry-speaker", "--timeout=2m"); err != nil {
-		t.Error(err)
+// nextSpeaker returns a function that waits until the node has another speaker than now, and that one is ready.
+func (s *scene) nextSpeaker(node int) func(context.Context) error {
+	s.Helper()
+	name := fmt.Sprintf("n%d", node)
+	before, _, err := harness.SpeakerOf(s.ctx, k8s, name)
+	s.must(err)
+	return func(ctx context.Context) error {
+		return harness.Eventually(ctx, "a new speaker on "+name, func(ctx context.Context) error {
+			id, ready, err := harness.SpeakerOf(ctx, k8s, name)
+			if err == nil && (id == before || !ready) {
+				err = fmt.Errorf("container %s, before %s, ready %t", id, before, ready)
+			}
+			return err
+		})
 	}
 }
 
@@ -61,16 +76,10 @@ func TestSpeakerKilledAndRestarted(t *testing.T) {
 	a := s.service(1, "killed", "web", "", 80)[0]
 	s.answer(a, 80)
 	node := s.owner(a)
+	restarted := s.nextSpeaker(node)
 	_, err := lab.ExecInside(s.ctx, node, "pkill", "-KILL", "-f", "belfry speaker")
 	s.must(err)
-	s.eventually("the speaker of the node to be restarted", func() error {
-		out, err := harness.Kubectl(s.ctx, lab, nil, "--namespace", harness.Namespace, "get", "pods", "-l", "app.kubernetes.io/component=speaker",
-			"--field-selector", fmt.Sprintf("spec.nodeName=n%d", node), "-o", "jsonpath={.items[0].status.containerStatuses[0].restartCount} {.items[0].status.containerStatuses[0].ready}")
-		if err == nil && out != "1 true" {
-			err = fmt.Errorf("restarts and readiness: %s", out)
-		}
-		return err
-	})
+	s.must(restarted(s.ctx))
 	s.answer(a, 80)
 	s.oneAnswers(a, s.owner(a))
 }

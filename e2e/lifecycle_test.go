@@ -16,7 +16,6 @@ import (
 
 func TestDeletedServiceIsSilentAndItsAddressFree(t *testing.T) {
 	s := newScene(t)
-	s.apply(poolOf("single", lab.Addr4(240)))
 	a := s.service(1, "first", "web", "", 80)[0]
 	s.answer(a, 80)
 	s.kubectl("delete", "service", "first")

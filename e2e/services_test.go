@@ -159,6 +159,8 @@ func TestSourceRanges(t *testing.T) {
 	ranges := fmt.Sprintf("%s\nloadBalancerSourceRanges: [%s/32, %s/128]", dualStack, allowed.V4(), allowed.V6())
 	for _, a := range s.service(2, "ranges", "web", ranges, 80) {
 		s.answer(a, 80)
+		// The address may have been another Service's a moment ago, whose rules kube-proxy is about to replace.
+		s.eventually("the other client to be shut out", func() error { return mustFail(s.get(refused, a, 80)) })
 		for range 3 {
 			s.must(mustFail(s.get(refused, a, 80)))
 		}

@@ -3,8 +3,8 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -24,22 +24,26 @@ func TestSoakPowerCut(t *testing.T) {
 // TestSoakExpose shows how long a user waits for a Service.
 func TestSoakExpose(t *testing.T) {
 	series(t, 20, func(s *scene, i int) map[string]time.Duration {
-		address, connection := expose(s, fmt.Sprintf("timed-%d", i))
+		address, page := expose(s, fmt.Sprintf("timed-%d", i))
 		return map[string]time.Duration{
-			"kubectl apply → address in status":             address,
-			"kubectl apply → first connection from the LAN": connection,
+			"kubectl expose → address in status":       address,
+			"kubectl expose → first page from the LAN": page,
 		}
 	})
 }
 
-// expose makes a Service and returns how long its address took, and how long the first connection from the LAN.
-func expose(s *scene, name string) (address, connection time.Duration) {
+// expose runs kubectl expose and returns how long the address took, and how long the first page from the LAN.
+func expose(s *scene, name string) (address, page time.Duration) {
 	began := time.Now()
-	a := s.service(1, name, "web", "", 80)[0]
+	s.kubectl("expose", "deployment", "web", "--name", name, "--type", "LoadBalancer", "--port", "80", "--target-port", "8080")
+	s.Cleanup(func() {
+		if _, err := harness.Kubectl(context.Background(), lab, nil, "delete", "service", name); err != nil {
+			s.Error(err)
+		}
+	})
+	a := s.addresses(name, 1)[0]
 	address = time.Since(began)
-	probe := harness.StartProbe(s.ctx, lab.Client(1), netip.AddrPortFrom(a, 80))
-	defer probe.Stop()
-	s.must(probe.AwaitSuccesses(s.ctx, 1))
+	s.answer(a, 80)
 	return address, time.Since(began)
 }
 

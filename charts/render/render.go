@@ -35,20 +35,22 @@ func Root() (string, error) {
 // Helm runs helm, in the repository's root, and returns what it printed; what it complained about is in the error. It is
 // the program that BELFRY_HELM names, else Go builds it, once per machine, as tools/go.mod pins it.
 func Helm(ctx context.Context, args ...string) ([]byte, error) {
+	return HelmWith(ctx, nil, args...)
+}
+
+// HelmWith is Helm with the environment env instead of the process's own.
+func HelmWith(ctx context.Context, env []string, args ...string) ([]byte, error) {
 	root, err := Root()
 	if err != nil {
 		return nil, err
 	}
-	if helm := os.Getenv("BELFRY_HELM"); helm != "" {
-		return run(ctx, root, helm, args...)
+	name := os.Getenv("BELFRY_HELM")
+	if name == "" {
+		name, args = "go", append([]string{"tool", "-modfile=tools/go.mod", "helm"}, args...)
 	}
-	return run(ctx, root, "go", append([]string{"tool", "-modfile=tools/go.mod", "helm"}, args...)...)
-}
-
-func run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
 	var out, complaints bytes.Buffer
 	c := exec.CommandContext(ctx, name, args...)
-	c.Dir, c.Stdout, c.Stderr = dir, &out, &complaints
+	c.Dir, c.Env, c.Stdout, c.Stderr = root, env, &out, &complaints
 	if err := c.Run(); err != nil {
 		return nil, fmt.Errorf("running %s: %w: %s%s", filepath.Base(name), err, complaints.Bytes(), out.Bytes())
 	}

@@ -79,7 +79,11 @@ func restConfig(path string) (*rest.Config, error) {
 	if path == "" {
 		path = os.Getenv("KUBECONFIG")
 	}
-	cfg, err := clientcmd.BuildConfigFromFlags("", path)
+	find := rest.InClusterConfig
+	if path != "" {
+		find = func() (*rest.Config, error) { return clientcmd.BuildConfigFromFlags("", path) }
+	}
+	cfg, err := find()
 	if err != nil {
 		return nil, fmt.Errorf("finding the API server: %w", err)
 	}

@@ -74,7 +74,7 @@ func portName(host string) string {
 	return "p-" + host
 }
 
-// preferredIndex gives the default lab the addresses that the samples and the documentation name, and any other lab the
+// preferredIndex gives the default lab the addresses that its documentation names, and any other lab the
 // same ones every time as long as no other lab has them.
 func preferredIndex(name string) int {
 	if name == DefaultName {

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// DefaultName is the lab that the demo and the lab command use when no name is given.
+	// DefaultName is the lab that is meant when no name is given.
 	DefaultName = "belfry"
 	// DefaultVersion is the Kubernetes that the nested module pins, go.sum included.
 	DefaultVersion = "1.35.4"

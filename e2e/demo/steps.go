@@ -205,10 +205,11 @@ func (d *demo) cut(ctx context.Context, a netip.Addr, node int) error {
 		return err
 	}
 	d.out.say("power of n%d is cut", node)
+	cut := time.Now()
 	if err := d.lab.KillNode(ctx, node); err != nil {
 		return err
 	}
-	silence, err := probe.AwaitSilence(ctx, 50)
+	silence, err := probe.AwaitSilence(ctx, cut, 50)
 	if err != nil {
 		return err
 	}
@@ -217,6 +218,7 @@ func (d *demo) cut(ctx context.Context, a netip.Addr, node int) error {
 		return err
 	}
 	d.out.say("%s was silent for %.2f s; now n%d announces it", a, silence.Lasted.Seconds(), owner)
+	d.out.say("(what n%d wrote last stays until it is back; its Pod is no longer Ready)", node)
 	return d.kubectl(ctx, "get", "speakerstatuses")
 }
 

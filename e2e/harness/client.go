@@ -3,7 +3,9 @@ package harness
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,6 +27,7 @@ func Client(c *cluster.Cluster) (client.Client, error) {
 		return nil, fmt.Errorf("reading the lab's kubeconfig: %w", err)
 	}
 	config.QPS, config.Burst = 1000, 1000
+	config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil } // the lab is on this machine
 	scheme, err := kube.NewScheme()
 	if err != nil {
 		return nil, err
@@ -50,6 +53,21 @@ func AwaitAddresses(ctx context.Context, k client.Client, key types.NamespacedNa
 		return nil
 	})
 	return Addresses(&s), err
+}
+
+// SpeakerOf returns the ID of the speaker's container on a node, and whether it is ready.
+func SpeakerOf(ctx context.Context, k client.Client, node string) (id string, ready bool, err error) {
+	var list corev1.PodList
+	speakers := client.MatchingLabels{"app.kubernetes.io/component": "speaker"}
+	if err := k.List(ctx, &list, client.InNamespace(Namespace), speakers); err != nil {
+		return "", false, err
+	}
+	for _, p := range list.Items {
+		if p.Spec.NodeName == node && len(p.Status.ContainerStatuses) == 1 {
+			return p.Status.ContainerStatuses[0].ContainerID, p.Status.ContainerStatuses[0].Ready, nil
+		}
+	}
+	return "", false, fmt.Errorf("there is no speaker on %s", node)
 }
 
 // AwaitDeployment waits until all replicas of a Deployment are available.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -120,43 +121,44 @@ type Silence struct {
 	Later int
 }
 
-// AwaitSilence waits until attempts have failed and steady ones in a row have succeeded since. Attempts that fail in
-// between are counted apart, see Silence.
-func (p *Probe) AwaitSilence(ctx context.Context, steady int) (s Silence, err error) {
+// AwaitSilence waits until attempts begun after since have failed, and steady ones in a row have succeeded then. Attempts
+// that fail in between are counted apart, see Silence.
+func (p *Probe) AwaitSilence(ctx context.Context, since time.Time, steady int) (s Silence, err error) {
 	err = Eventually(ctx, "connections after the silence", func(context.Context) error {
-		s, err = p.silence(steady)
+		s, err = silence(p.after(since), steady)
 		return err
 	})
 	return s, err
 }
 
-func (p *Probe) silence(steady int) (Silence, error) {
+// after returns the attempts begun after t, in the order of their beginnings.
+func (p *Probe) after(t time.Time) []attempt {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var first, recovered time.Time
+	var later []attempt
 	for _, a := range p.attempts {
-		if !a.ok && (first.IsZero() || a.began.Before(first)) {
-			first = a.began
+		if a.began.After(t) {
+			later = append(later, a)
 		}
 	}
-	if first.IsZero() {
-		return Silence{}, errors.New("no connection has failed")
+	slices.SortFunc(later, func(a, b attempt) int { return a.began.Compare(b.began) })
+	return later
+}
+
+// silence reads attempts in the order of their beginnings.
+func silence(attempts []attempt, steady int) (s Silence, err error) {
+	failed := slices.IndexFunc(attempts, func(a attempt) bool { return !a.ok })
+	if failed < 0 {
+		return s, errors.New("no connection has failed")
 	}
-	for _, a := range p.attempts {
-		if a.ok && a.began.After(first) && (recovered.IsZero() || a.began.Before(recovered)) {
-			recovered = a.began
-		}
+	recovered := slices.IndexFunc(attempts[failed:], func(a attempt) bool { return a.ok })
+	if recovered < 0 {
+		return s, errors.New("no connection has succeeded since")
 	}
-	if recovered.IsZero() {
-		return Silence{}, errors.New("no connection has succeeded since")
-	}
-	s, run := Silence{Lasted: recovered.Sub(first)}, 0
-	for _, a := range p.attempts {
-		switch {
-		case !a.began.After(recovered):
-		case a.ok:
-			run++
-		default:
+	s.Lasted = attempts[failed+recovered].began.Sub(attempts[failed].began)
+	run := 0
+	for _, a := range attempts[failed+recovered:] {
+		if run++; !a.ok {
 			s.Later++
 			run = 0
 		}

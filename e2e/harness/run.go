@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"github.com/belfry-lb/belfry/charts/render"
@@ -15,7 +14,13 @@ import (
 
 // Kubectl runs kubectl against the lab and returns what it printed.
 func Kubectl(ctx context.Context, c *cluster.Cluster, stdin io.Reader, args ...string) (string, error) {
-	return run(ctx, c.Env(), stdin, c.Binaries().Path("kubectl"), args...)
+	cmd := exec.CommandContext(ctx, c.Binaries().Path("kubectl"), args...)
+	var out, complaints bytes.Buffer
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Env(), stdin, &out, &complaints
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("running kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(complaints.String()))
+	}
+	return out.String(), nil
 }
 
 // Apply applies a manifest.
@@ -26,17 +31,6 @@ func Apply(ctx context.Context, c *cluster.Cluster, manifest string) error {
 
 // Helm runs the real helm, the one that tools/go.mod names, against the lab.
 func Helm(ctx context.Context, c *cluster.Cluster, args ...string) error {
-	_, err := render.Helm(ctx, append(args, "--kubeconfig", c.Kubeconfig())...)
+	_, err := render.HelmWith(ctx, c.Env(), args...)
 	return err
-}
-
-func run(ctx context.Context, env []string, stdin io.Reader, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env, cmd.Stdin = env, stdin
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("running %s %s: %w: %s", filepath.Base(name), strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
-	}
-	return out.String(), nil
 }
