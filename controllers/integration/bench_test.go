@@ -30,7 +30,11 @@ const present = 5000
 //	killed     the same when the leader is cut off. extra-writes: what the new leader wrote besides that one address
 func BenchmarkEndToEnd(b *testing.B) {
 	clean(b)
-	b.Cleanup(func() { parallel(b, services(b), remove) })
+	b.Cleanup(func() {
+		var list corev1.ServiceList
+		must(b, shared.client.List(context.Background(), &list))
+		parallel(b, list.Items, remove)
+	})
 	fill(b)
 	create(b, newPool("bench", "10.64.0.0/16"))
 	all := b // a replica outlives the part in which it is started
