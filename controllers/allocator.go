@@ -36,7 +36,7 @@ type allocator struct {
 	reservations lane
 	metrics      *metrics
 	report       *reporter
-	tell         func(client.Object, notice)
+	news         news
 
 	table     *alloc.Table
 	conf      spec.Objects
@@ -402,9 +402,7 @@ func (a *allocator) written(r result) {
 
 // account tells people and metrics about a write that succeeded.
 func (a *allocator) account(r result) {
-	for _, n := range r.patch.events {
-		a.tell(r.after, n)
-	}
+	a.news.add(r.after, r.patch.events...)
 	v := r.patch.verdict
 	if v == nil || r.patch.reserves {
 		return

@@ -59,6 +59,7 @@ func (s *service) Start(ctx context.Context) error {
 	s.reservations.outbox.close()
 	for range results { // until the last write has returned
 	}
+	s.news.rest()
 	return err
 }
 
@@ -85,6 +86,8 @@ func (s *service) loop(ctx context.Context, results <-chan result) error {
 			return nil
 		case r := <-results:
 			s.written(r)
+		case <-s.news.due(s.services.outbox.waiting()):
+			s.news.some()
 		case <-s.alarm():
 			s.inbox.mark(s.services.retries.take(s.now())...)
 			s.inbox.markReservations(s.reservations.retries.take(s.now())...)
