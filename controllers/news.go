@@ -9,8 +9,9 @@ import (
 // Events wait until no address waits to be written, and then come out a few at a time: each is a write that would stand in
 // the way of an address, and what records them drops what comes by the thousand.
 const (
-	tellEvery  = 50 * time.Millisecond
-	tellAtOnce = 10
+	tellEvery    = 50 * time.Millisecond
+	tellAtOnce   = 10
+	tellInTheEnd = 100
 )
 
 // news is events that have yet to be told, the oldest first.
@@ -39,11 +40,12 @@ func (n *news) some() {
 	n.queue = n.queue[count:]
 }
 
-// rest tells all that is left.
+// rest tells what is left, of a long queue the first part only: nobody waits for the end of a leader because of events.
 func (n *news) rest() {
-	for len(n.queue) > 0 {
+	for range tellInTheEnd / tellAtOnce {
 		n.some()
 	}
+	n.queue = nil
 }
 
 // due rings when it is time to tell some; busy: there is more important work.
