@@ -61,11 +61,12 @@ image: ## build the image IMAGE with ENGINE (docker, podman or nerdctl)
 	@$(ENGINE) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) ## generate deepcopy, config/crd/bases and the chart's CRDs from api/
+generate: $(CONTROLLER_GEN) ## generate deepcopy, config/crd/bases, the chart's CRDs and docs/reference from api/
 	$(call say,generating from api/)
 	@$(CONTROLLER_GEN) object paths=./api/...
 	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	@tools/chart-crds.sh config/crd/bases charts/belfry/templates/crds
+	@mkdir -p docs/reference; go run -C tools ./crdref $(CURDIR)/config/crd/bases $(CURDIR)/docs/reference
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## format the Go sources
@@ -124,9 +125,11 @@ test-e2e: preflight $(HELM) ## run the tests on a real cluster of namespaces
 	@packages=$$($(E2E)); go test -race -count=1 -p 1 -timeout 60m -v $$packages
 
 .PHONY: bench
-bench: $(BENCHSTAT) ## run the benchmarks BENCH six times each, bin/bench.txt is for benchstat
+bench: $(BENCHSTAT) ## run the benchmarks BENCH, of one package and against a real kube-apiserver; bin/bench.txt is for benchstat
 	@mkdir -p bin; packages=$$($(UNIT)); \
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 -timeout 0 $$packages | tee bin/bench.txt
+	@assets=$$(go run ./e2e/cluster/cmd/lab binaries); packages=$$($(INTEGRATION)); \
+	KUBEBUILDER_ASSETS=$$assets go test -run '^$$' -bench '$(BENCH)' -benchtime 1x -count 3 -timeout 0 $$packages | tee -a bin/bench.txt
 	@$(BENCHSTAT) bin/bench.txt
 
 .PHONY: fuzz

@@ -145,9 +145,12 @@ func TestPermissions(t *testing.T) {
 	want := []string{
 		"ClusterRole controller: get,list,watch services",
 		"ClusterRole controller: patch services/status",
+		"ClusterRole controller: get,list,watch namespaces",
+		"ClusterRole controller: get,list,watch nodes",
+		"ClusterRole controller: get,list,watch servicecidrs",
 		"ClusterRole controller: create,patch events",
-		"ClusterRole controller: get,list,watch ipaddresspools,l2advertisements",
-		"ClusterRole controller: patch ipaddresspools/status,l2advertisements/status",
+		"ClusterRole controller: get,list,watch ipaddresspools,ipreservations,l2advertisements",
+		"ClusterRole controller: patch ipaddresspools/status,ipreservations/status,l2advertisements/status",
 		"ClusterRole speaker: get,list,watch services,nodes",
 		"ClusterRole speaker: get,list,watch endpointslices",
 		"ClusterRole speaker: get,list,watch ipaddresspools,l2advertisements",
@@ -164,6 +167,22 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
+// TestFinalizerPermissions: only where the finalizer is used may the controller look at speakers.
+func TestFinalizerPermissions(t *testing.T) {
+	objects := chart(t, "serviceFinalizer=true")
+	var all []string
+	for _, kind := range []string{"ClusterRole", "Role"} {
+		for _, r := range get[rbacv1.Role](t, objects, kind, "belfry-controller").Rules {
+			all = append(all, strings.Join(r.Verbs, ",")+" "+strings.Join(r.Resources, ","))
+		}
+	}
+	for _, want := range []string{"get,list,watch speakerstatuses", "get,list,watch pods"} {
+		if !slices.Contains(all, want) {
+			t.Errorf("the controller may not %s: %v", want, all)
+		}
+	}
+}
+
 // TestFlags builds the program and asks it whether it knows the flags that the chart gives it.
 func TestFlags(t *testing.T) {
 	root, err := render.Root()
@@ -176,7 +195,8 @@ func TestFlags(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building belfry: %v\n%s", err, out)
 	}
-	objects := chart(t, "speaker.excludeInterfaces={veth*,docker0}")
+	objects := chart(t, "speaker.excludeInterfaces={veth*,docker0}", "serviceFinalizer=true",
+		"controller.serviceCIDRs={10.96.0.0/12,fd00:96::/108}", "controller.podCIDRs={10.244.0.0/16}")
 	controller := get[appsv1.Deployment](t, objects, "Deployment", "belfry-controller").Spec.Template.Spec.Containers[0]
 	daemon := get[appsv1.DaemonSet](t, objects, "DaemonSet", "belfry-speaker").Spec.Template.Spec.Containers[0]
 	for _, c := range []corev1.Container{controller, daemon} {

@@ -2,8 +2,11 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
+	"reflect"
 	"slices"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/alloc"
 	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/spec"
@@ -20,24 +24,49 @@ import (
 // allocator is the goroutine that owns the table of addresses. A pass is: gather what is dirty, compute verdicts, and
 // hand what differs to the writers. It asks how things are, never what happened.
 type allocator struct {
-	log     logr.Logger
-	classes kube.Classes
-	now     func() time.Time
-	live    client.Reader // the API server itself
-	objects *objects
-	inbox   *inbox
+	log          logr.Logger
+	classes      kube.Classes
+	now          func() time.Time
+	live         client.Reader // the API server itself
+	objects      *objects
+	used         *usedByCluster
+	speakers     speakers
+	inbox        *inbox
+	services     lane
+	reservations lane
+	metrics      *metrics
+	report       *reporter
+	news         news
+
+	table     *alloc.Table
+	conf      spec.Objects
+	snap      *spec.Snapshot
+	probs     []spec.Problem
+	forbidden []alloc.Forbidden
+	shown     map[string]poolFacts               // pools that the metrics show
+	since     map[types.NamespacedName]time.Time // first seen without addresses
+
+	free    map[string]alloc.Usage // when all had what they could have
+	helped  bool                   // something changed that may help those who lack an address
+	known   byNamespace            // reservations
+	leaving keySet                 // Services that wait for speakers to be silent
+	touched map[string]bool        // namespaces in which a reservation's addresses may have come into other hands
+}
+
+// lane is the way of one kind of object to the API server.
+type lane struct {
+	kind    string
+	word    string // for it in logs
 	outbox  *outbox
 	retries *retries
-	metrics *metrics
-	report  *reporter
-	tell    func(client.Object, notice)
+}
 
-	table *alloc.Table
-	conf  spec.Objects
-	snap  *spec.Snapshot
-	probs []spec.Problem
-	shown map[string]poolFacts               // pools that the metrics show
-	since map[types.NamespacedName]time.Time // first seen without addresses
+func newLane(kind, word string) lane { return lane{kind, word, newOutbox(), newRetries()} }
+
+// batch is what is looked at together.
+type batch struct {
+	services     []*corev1.Service
+	reservations []*v1beta1.IPReservation
 }
 
 // firstPass builds the table from the API server itself: the cache may be older than what an earlier leader wrote.
@@ -46,23 +75,49 @@ func (a *allocator) firstPass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var list corev1.ServiceList
-	if err := a.live.List(ctx, &list); err != nil {
-		return fmt.Errorf("listing Services: %w", err)
+	used, err := a.used.addresses(ctx)
+	if err != nil {
+		return err
 	}
-	for i := range list.Items {
-		if err := a.objects.saw(&list.Items[i]); err != nil {
+	if err := a.used.logUnknown(ctx, a.log); err != nil {
+		return err
+	}
+	var services corev1.ServiceList
+	var reservations v1beta1.IPReservationList
+	if err := errors.Join(a.live.List(ctx, &services), a.live.List(ctx, &reservations)); err != nil {
+		return fmt.Errorf("listing Services and IPReservations: %w", err)
+	}
+	d := newDirty()
+	for i := range services.Items {
+		if err := a.objects.saw(&services.Items[i]); err != nil {
 			return err
 		}
+		d.services[keyOf(&services.Items[i])] = struct{}{}
 	}
-	a.configure(conf)
-	d := newDirty()
-	for k := range a.objects.ahead {
-		d.services[k] = struct{}{}
+	for i := range reservations.Items {
+		if err := a.objects.saw(&reservations.Items[i]); err != nil {
+			return err
+		}
+		d.reservations[keyOf(&reservations.Items[i])] = struct{}{}
 	}
+	a.configure(conf, used)
+	a.recall()
 	a.serve(ctx, d)
 	a.metrics.pass(true)
 	return nil
+}
+
+// recall takes in when addresses were freed, as the pools remember it.
+func (a *allocator) recall() {
+	for i := range a.conf.Pools {
+		var freed []alloc.Freed
+		for _, f := range a.conf.Pools[i].Status.Freed {
+			if ip, err := netip.ParseAddr(f.Address); err == nil {
+				freed = append(freed, alloc.Freed{Addr: ip, At: f.At.Time})
+			}
+		}
+		a.table.Recall(a.conf.Pools[i].Name, freed)
+	}
 }
 
 // pass looks at everything that is dirty.
@@ -72,58 +127,88 @@ func (a *allocator) pass(ctx context.Context, d dirty) error {
 		if err != nil {
 			return err
 		}
-		d.all = a.configure(conf) || d.all
-	}
-	if d.all {
-		keys, err := a.objects.keys(ctx)
+		used, err := a.used.addresses(ctx)
 		if err != nil {
 			return err
 		}
-		for k := range keys {
-			d.services[k] = struct{}{}
-		}
+		d.all = a.configure(conf, used) || d.all
+	}
+	if d.speakers {
+		maps.Copy(d.services, a.leaving)
+	}
+	if err := a.widen(ctx, d); err != nil {
+		return err
 	}
 	a.serve(ctx, d)
 	a.metrics.pass(d.all)
 	return nil
 }
 
+// widen marks all that is in a dirty namespace, or everything.
+func (a *allocator) widen(ctx context.Context, d dirty) error {
+	if d.all {
+		services, err := a.objects.keys(ctx)
+		if err != nil {
+			return err
+		}
+		reservations, err := a.objects.reservations(ctx)
+		if err != nil {
+			return err
+		}
+		maps.Copy(d.services, services)
+		maps.Copy(d.reservations, reservations)
+		return nil
+	}
+	for n := range d.namespaces {
+		services, reservations, err := a.objects.in(ctx, n)
+		if err != nil {
+			return err
+		}
+		maps.Copy(d.services, setOf(services))
+		maps.Copy(d.reservations, setOf(reservations))
+	}
+	return nil
+}
+
 // configure takes the configuration over and tells whether Services may be affected.
-func (a *allocator) configure(conf spec.Objects) bool {
+func (a *allocator) configure(conf spec.Objects, used []spec.Occupied) bool {
 	snap, probs := spec.Parse(conf)
-	changed := a.snap == nil || !slices.EqualFunc(a.snap.Pools, snap.Pools, samePool)
-	a.conf, a.snap, a.probs = conf, snap, probs
+	forbidden := forbiddenIn(snap.Pools, used)
+	changed := a.snap == nil || !reflect.DeepEqual(a.snap.Pools, snap.Pools) || !slices.Equal(a.forbidden, forbidden)
+	a.conf, a.snap, a.probs, a.forbidden = conf, snap, probs, forbidden
 	if changed {
+		a.table.SetTime(a.now())
+		a.table.SetForbidden(forbidden)
 		a.table.SetPools(snap.Pools)
 	}
 	return changed
 }
 
-func samePool(p, q spec.Pool) bool {
-	return p.Name == q.Name && p.UID == q.UID && p.Created.Equal(q.Created) && p.AutoAssign == q.AutoAssign && slices.Equal(p.Ranges, q.Ranges)
-}
-
-// serve brings the dirty Services, and all whom that helps or hurts, to what they should be.
+// serve brings the dirty ones, and all whom that helps or hurts, to what they should be.
 func (a *allocator) serve(ctx context.Context, d dirty) {
-	before := a.usage()
-	batch := a.gather(ctx, d.services, d)
-	if a.gained(before) && !d.all { // those in want come before those who are new
-		batch = append(batch, a.gather(ctx, without(d.services, a.table.Pending()), d)...)
+	a.table.SetTime(a.now())
+	b := a.gather(ctx, d.services, d.reservations, d.gone)
+	if a.eased() && !d.all { // those in want come before those who are new
+		b.add(a.gather(ctx, minusSet(a.table.Pending(), d.services), minusSet(a.table.PendingReservations(), d.reservations), d.gone))
 	}
-	before = a.usage()
-	a.claim(batch)
-	again := setOf(a.table.TakeDisplaced())
-	if a.gained(before) {
-		maps.Copy(again, setOf(a.table.Pending()))
+	a.claim(ctx, b)
+	services, reservations := a.displaced()
+	if a.eased() {
+		maps.Copy(services, setOf(a.table.Pending()))
+		maps.Copy(reservations, setOf(a.table.PendingReservations()))
 	}
-	for len(again) > 0 { // ends: a displaced Service takes nothing from its elders
-		a.claim(a.gather(ctx, again, d))
-		again = setOf(a.table.TakeDisplaced())
+	for len(services)+len(reservations) > 0 { // ends: a displaced claim takes nothing from its elders
+		a.claim(ctx, a.gather(ctx, services, reservations, d.gone))
+		services, reservations = a.displaced()
 	}
+	a.eased() // nobody is left whom it could help
+	a.reportReservations(ctx, d.gone)
 	a.publish()
 }
 
-type keySet = map[types.NamespacedName]struct{}
+func (a *allocator) displaced() (services, reservations keySet) {
+	return setOf(a.table.TakeDisplaced()), setOf(a.table.TakeDisplacedReservations())
+}
 
 func setOf(keys []types.NamespacedName) keySet {
 	out := make(keySet, len(keys))
@@ -133,7 +218,8 @@ func setOf(keys []types.NamespacedName) keySet {
 	return out
 }
 
-func without(out keySet, keys []types.NamespacedName) keySet {
+// minusSet returns the keys that are not in the set.
+func minusSet(keys []types.NamespacedName, out keySet) keySet {
 	rest := setOf(keys)
 	for k := range out {
 		delete(rest, k)
@@ -141,15 +227,23 @@ func without(out keySet, keys []types.NamespacedName) keySet {
 	return rest
 }
 
-// gather returns those of the Services that are to have addresses.
-func (a *allocator) gather(ctx context.Context, keys keySet, d dirty) []*corev1.Service {
-	var batch []*corev1.Service
-	for key := range keys {
-		if s := a.look(ctx, key, d.gone); s != nil {
-			batch = append(batch, s)
+// gather returns those that are to have addresses.
+func (a *allocator) gather(ctx context.Context, services, reservations keySet, gone map[types.UID]struct{}) (b batch) {
+	for key := range services {
+		if s := a.look(ctx, key, gone); s != nil {
+			b.services = append(b.services, s)
 		}
 	}
-	return batch
+	for key := range reservations {
+		if r := a.lookReservation(ctx, key, gone); r != nil {
+			b.reservations = append(b.reservations, r)
+		}
+	}
+	return b
+}
+
+func (b *batch) add(o batch) {
+	b.services, b.reservations = append(b.services, o.services...), append(b.reservations, o.reservations...)
 }
 
 // look returns the Service when it is to have addresses; when it is not, any more, it lets go of those it has. A Service
@@ -159,12 +253,12 @@ func (a *allocator) look(ctx context.Context, key types.NamespacedName, gone map
 	switch {
 	case err != nil:
 		a.log.Error(err, "Service not read", "service", key.String())
-		a.retries.after(key, a.now())
+		a.services.retries.after(key, a.now())
 		return nil
 	case s == nil:
 		a.forget(key)
 		return nil
-	case a.outbox.busy(key):
+	case a.services.outbox.busy(key):
 		return nil
 	case a.classes.Ours(s):
 		return s
@@ -179,7 +273,11 @@ func (a *allocator) disown(s *corev1.Service) {
 	key := keyOf(s)
 	_, served := a.table.Verdict(key)
 	if served || s.Spec.Type != corev1.ServiceTypeLoadBalancer {
-		a.write(s, desired{}, nil)
+		d := desired{}
+		if served && s.Annotations[v1beta1.AnnotationAllocatedFrom] != "" {
+			d.finalize = dropFinalizer
+		}
+		a.write(s, d, nil)
 	}
 	if served && !shows(s) {
 		a.release(key)
@@ -188,86 +286,125 @@ func (a *allocator) disown(s *corev1.Service) {
 
 // forget drops all that is known about a Service that is gone.
 func (a *allocator) forget(key types.NamespacedName) {
-	a.outbox.drop(key)
-	a.retries.forget(key)
+	delete(a.leaving, key)
+	a.services.outbox.drop(key)
+	a.services.retries.forget(key)
 	a.release(key)
 }
 
 func (a *allocator) release(key types.NamespacedName) {
 	delete(a.since, key)
+	a.touched[key.Namespace] = true
 	if freed := a.table.Release(key); len(freed) > 0 {
+		a.helped = true
 		a.log.Info("addresses released", "service", key.String(), "address", addrsOf(freed))
 	}
 }
 
-// claim asks the table about Services, all at once so that it can keep to its order, and writes what differs.
-func (a *allocator) claim(batch []*corev1.Service) {
-	parsed := make([]spec.Service, len(batch))
-	for i, s := range batch {
-		parsed[i] = spec.ParseService(s)
+// claim asks the table about all at once, so that it can keep to its order, and writes what differs.
+func (a *allocator) claim(ctx context.Context, b batch) {
+	labels := map[string]map[string]string{}
+	services, reservations := make([]spec.Service, len(b.services)), make([]spec.Reservation, len(b.reservations))
+	for i, s := range b.services {
+		services[i] = spec.ParseService(s)
+		services[i].NamespaceLabels = a.labels(ctx, s.Namespace, labels)
+		a.helped = a.helped || services[i].SharingKey != "" // whoever has the same key may join it, or may no longer be in its way
 	}
-	for i, v := range a.table.ClaimAll(parsed) {
-		if _, known := a.since[v.Key]; !known && len(parsed[i].Held) == 0 {
-			a.since[v.Key] = a.now()
+	for i, r := range b.reservations {
+		reservations[i] = spec.ParseReservation(r)
+		reservations[i].NamespaceLabels = a.labels(ctx, r.Namespace, labels)
+		a.helped = true
+	}
+	for i, v := range a.table.ClaimAll(services, reservations...) {
+		a.touched[v.Key.Namespace] = true
+		if i < len(services) {
+			a.conclude(ctx, b.services[i], &services[i], v)
 		}
-		a.write(batch[i], wish(batch[i], v, a.now()), &v)
 	}
+}
+
+// labels returns those of a namespace, each read once a batch.
+func (a *allocator) labels(ctx context.Context, namespace string, read map[string]map[string]string) map[string]string {
+	l, ok := read[namespace]
+	if !ok {
+		var err error
+		if l, err = a.objects.labels(ctx, namespace); err != nil {
+			a.log.Error(err, "Namespace not read", "namespace", namespace)
+		}
+		read[namespace] = l
+	}
+	return l
+}
+
+// conclude writes what follows for a Service from a verdict.
+func (a *allocator) conclude(ctx context.Context, s *corev1.Service, parsed *spec.Service, v alloc.Verdict) {
+	if _, known := a.since[v.Key]; !known && len(parsed.Held) == 0 {
+		a.since[v.Key] = a.now()
+	}
+	if a.waitsForReservation(ctx, parsed.Reservation, v) {
+		a.services.outbox.drop(v.Key)
+		return // written asks for it when the reservation is
+	}
+	d := wish(s, v, a.now())
+	d.finalize = a.finalizer(ctx, s, len(d.addrs) > 0)
+	a.write(s, d, &v)
 }
 
 // write hands what differs to the writers.
 func (a *allocator) write(s *corev1.Service, d desired, v *alloc.Verdict) {
 	p, differs := diff(s, d)
 	if !differs {
-		a.outbox.drop(keyOf(s))
+		a.services.outbox.drop(keyOf(s))
 		return
 	}
 	p.verdict = v
-	a.outbox.put(p) // if one is on its way already, written will ask for the next
+	a.services.outbox.put(p) // if one is on its way already, written will ask for the next
 }
 
-func (a *allocator) usage() map[string]alloc.Usage {
-	out := make(map[string]alloc.Usage, len(a.snap.Pools))
+// eased tells whether something has changed since it was last asked that may help somebody who lacks an address.
+func (a *allocator) eased() bool {
+	helped := a.helped
+	now := make(map[string]alloc.Usage, len(a.snap.Pools))
 	for _, p := range a.snap.Pools {
-		out[p.Name] = a.table.Usage(p.Name)
+		u, was := a.table.Usage(p.Name), a.free[p.Name]
+		now[p.Name] = u
+		helped = helped || u.AvailableIPv4 > was.AvailableIPv4 || u.AvailableIPv6 > was.AvailableIPv6
 	}
-	return out
-}
-
-// gained tells whether addresses became free for which somebody may be waiting.
-func (a *allocator) gained(before map[string]alloc.Usage) bool {
-	for name, now := range a.usage() {
-		if was := before[name]; now.AvailableIPv4 > was.AvailableIPv4 || now.AvailableIPv6 > was.AvailableIPv6 {
-			return true
-		}
-	}
-	return false
+	a.free, a.helped = now, false
+	return helped
 }
 
 // written takes in how a write ended.
 func (a *allocator) written(r result) {
-	key := r.patch.key
-	a.outbox.done(key)
-	a.metrics.write("Service", r.err)
+	key, of := r.patch.key, a.services
+	if r.patch.reserves {
+		of = a.reservations
+	}
+	of.outbox.done(key)
+	a.metrics.write(of.kind, r.err)
 	if r.err != nil {
-		a.log.V(1).Info("Service not written", "service", key.String(), "reason", r.err.Error())
-		a.retries.after(key, a.now())
+		a.log.V(1).Info("not written", of.word, key.String(), "reason", r.err.Error())
+		of.retries.after(key, a.now())
 		return
 	}
-	a.retries.forget(key)
+	of.retries.forget(key)
 	if err := a.objects.saw(r.after); err != nil {
-		a.log.Error(err, "answer not understood", "service", key.String())
+		a.log.Error(err, "answer not understood", of.word, key.String())
 	}
-	a.inbox.mark(key) // what it let go of is free now, and what happened meanwhile is still to be looked at
+	a.helped = a.helped || len(r.patch.lost) > 0
+	if r.patch.reserves {
+		a.inbox.markReserved(key, len(r.patch.fresh) > 0)
+	} else {
+		a.inbox.mark(key) // what it let go of is free now, and what happened meanwhile is still to be looked at
+	}
 	a.account(r)
 }
 
 // account tells people and metrics about a write that succeeded.
 func (a *allocator) account(r result) {
-	for _, n := range r.patch.events {
-		a.tell(r.after, n)
-	}
+	a.news.add(r.after, r.patch.events...)
 	v := r.patch.verdict
-	if v == nil {
+	if v == nil || r.patch.reserves {
 		return
 	}
 	a.metrics.verdict(v.Allocated, string(v.Reason))

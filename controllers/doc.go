@@ -12,8 +12,11 @@
 //	resource                                  where           verbs
 //	services                                  cluster         get, list, watch
 //	services/status                           cluster         patch
-//	ipaddresspools, l2advertisements          cluster         get, list, watch
+//	namespaces, nodes, servicecidrs           cluster         get, list, watch
+//	ipaddresspools, ipreservations, l2adver…  cluster         get, list, watch
 //	ipaddresspools/status, …                  cluster         patch
+//	speakerstatuses (with a finalizer)        cluster         get, list, watch
+//	pods (with a finalizer)                   own namespace   get, list, watch
 //	events (events.k8s.io)                    cluster         create, patch
 //	secrets                                   own namespace   create
 //	leases (coordination.k8s.io)              own namespace   get, create, update

@@ -65,6 +65,13 @@ func (b *outbox) busy(key types.NamespacedName) bool {
 	return b.sending[key]
 }
 
+// waiting tells whether patches wait to be sent.
+func (b *outbox) waiting() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.queue.Len() > 0
+}
+
 // next waits for a patch and marks it as on its way; false when the outbox is closed.
 func (b *outbox) next(newest bool) (patch, bool) {
 	b.mu.Lock()

@@ -28,17 +28,21 @@ const (
 type desired struct {
 	addrs     []netip.Addr
 	from      string // annotation; empty: none
+	moved     string // annotation; empty: none
+	finalize  finalize
 	condition *metav1.Condition
 }
 
-// patch is one write to a Service: all that differs between what it says and what it is to say.
+// patch is one write to a Service or reservation: all that differs between what it says and what it is to say. It applies
+// only to the version that it was computed from.
 type patch struct {
-	key     types.NamespacedName
-	base    *corev1.Service // what the patch was computed from; it applies to this very version only
-	body    []byte          // JSON merge patch of the status subresource
-	events  []notice
-	fresh   []netip.Addr   // addresses that the Service has after this write and had not before
-	verdict *alloc.Verdict // what it says; nil when it says nothing of ours any more
+	key      types.NamespacedName
+	reserves bool   // it is a reservation's
+	body     []byte // JSON merge patch of the status subresource
+	events   []notice
+	fresh    []netip.Addr   // addresses that it has after this write and had not before
+	lost     []netip.Addr   // addresses that it had before and has no more
+	verdict  *alloc.Verdict // what it says; nil when it says nothing of ours any more
 }
 
 // notice is an event to be told when the write has succeeded.
@@ -50,16 +54,9 @@ type notice struct {
 
 // wish turns a verdict into what the Service is to say.
 func wish(o *corev1.Service, v alloc.Verdict, now time.Time) desired {
-	d := desired{condition: &metav1.Condition{
-		Type:               v1beta1.ConditionAllocated,
-		Status:             metav1.ConditionFalse,
-		Reason:             string(v.Reason),
-		Message:            v.Message,
-		ObservedGeneration: o.Generation,
-		LastTransitionTime: metav1.Time{Time: now.Truncate(time.Second)},
-	}}
-	if v.Allocated {
-		d.condition.Status = metav1.ConditionTrue
+	d := desired{
+		moved:     v.Reallocated,
+		condition: conditionOf(v1beta1.ConditionAllocated, v, o.Generation, o.Status.Conditions, now),
 	}
 	var pools []string
 	for _, a := range v.Addresses {
@@ -70,10 +67,26 @@ func wish(o *corev1.Service, v alloc.Verdict, now time.Time) desired {
 		pools = pools[:1]
 	}
 	d.from = strings.Join(pools, ",")
-	if old := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionAllocated); old != nil && old.Status == d.condition.Status {
-		d.condition.LastTransitionTime = old.LastTransitionTime
-	}
 	return d
+}
+
+// conditionOf says what a verdict says. Its time is that of the last turn from true to false or back.
+func conditionOf(kind string, v alloc.Verdict, generation int64, old []metav1.Condition, now time.Time) *metav1.Condition {
+	c := &metav1.Condition{
+		Type:               kind,
+		Status:             metav1.ConditionFalse,
+		Reason:             string(v.Reason),
+		Message:            v.Message,
+		ObservedGeneration: generation,
+		LastTransitionTime: metav1.Time{Time: now.Truncate(time.Second)},
+	}
+	if v.Allocated {
+		c.Status = metav1.ConditionTrue
+	}
+	if old := meta.FindStatusCondition(old, kind); old != nil && old.Status == c.Status {
+		c.LastTransitionTime = old.LastTransitionTime
+	}
+	return c
 }
 
 // shows tells whether addresses that we gave still stand in the Service's status.
@@ -83,12 +96,16 @@ func shows(o *corev1.Service) bool {
 
 // diff returns the write that makes o say what is desired; false when it does already.
 func diff(o *corev1.Service, d desired) (patch, bool) {
-	p := patch{key: keyOf(o), base: o}
+	p := patch{key: keyOf(o)}
 	metadata := map[string]any{"uid": o.UID, "resourceVersion": o.ResourceVersion}
 	status := map[string]any{}
 	changed := false
-	if from, has := o.Annotations[v1beta1.AnnotationAllocatedFrom]; from != d.from || has && d.from == "" {
-		metadata["annotations"] = map[string]any{v1beta1.AnnotationAllocatedFrom: orNull(d.from)}
+	if annotations := annotationsOf(o, d); len(annotations) > 0 {
+		metadata["annotations"] = annotations
+		changed = true
+	}
+	if finalizers, differs := finalizersOf(o, d.finalize); differs {
+		metadata["finalizers"] = finalizers
 		changed = true
 	}
 	if ingress, differs := ingressOf(o, d); differs {
@@ -103,9 +120,20 @@ func diff(o *corev1.Service, d desired) (patch, bool) {
 		return patch{}, false
 	}
 	p.body, _ = json.Marshal(map[string]any{"metadata": metadata, "status": status}) // strings and API types: cannot fail
-	p.fresh = minus(d.addrs, heldBy(o))
+	p.fresh, p.lost = minus(d.addrs, heldBy(o)), minus(heldBy(o), d.addrs)
 	p.events = noticesOf(o, d)
 	return p, true
+}
+
+// annotationsOf returns those of ours that differ.
+func annotationsOf(o *corev1.Service, d desired) map[string]any {
+	out := map[string]any{}
+	for name, want := range map[string]string{v1beta1.AnnotationAllocatedFrom: d.from, v1beta1.AnnotationReallocated: d.moved} {
+		if is, has := o.Annotations[name]; is != want || has && want == "" {
+			out[name] = orNull(want)
+		}
+	}
+	return out
 }
 
 func orNull(s string) any {
@@ -165,15 +193,22 @@ func conditionsOf(o *corev1.Service, want *metav1.Condition) ([]metav1.Condition
 
 // noticesOf tells what changes for the Service's owner: addresses come, go, or cannot be had.
 func noticesOf(o *corev1.Service, d desired) []notice {
-	var out []notice
-	if lost := minus(heldBy(o), d.addrs); len(lost) > 0 && shows(o) {
+	var lost []netip.Addr
+	if shows(o) {
+		lost = minus(heldBy(o), d.addrs)
+	}
+	return changes(lost, minus(d.addrs, heldBy(o)), d.from, o.Status.Conditions, d.condition)
+}
+
+func changes(lost, got []netip.Addr, pools string, old []metav1.Condition, c *metav1.Condition) (out []notice) {
+	if len(lost) > 0 {
 		out = append(out, notice{reason: eventReleased, message: "released " + join(lost)})
 	}
-	if got := minus(d.addrs, heldBy(o)); len(got) > 0 {
-		out = append(out, notice{reason: eventAssigned, message: fmt.Sprintf("assigned %s from pool %s", join(got), d.from)})
+	if len(got) > 0 {
+		out = append(out, notice{reason: eventAssigned, message: fmt.Sprintf("assigned %s from pool %s", join(got), pools)})
 	}
-	if c := d.condition; c != nil && c.Status == metav1.ConditionFalse {
-		old := meta.FindStatusCondition(o.Status.Conditions, c.Type)
+	if c != nil && c.Status == metav1.ConditionFalse {
+		old := meta.FindStatusCondition(old, c.Type)
 		if old == nil || old.Status != c.Status || old.Reason != c.Reason {
 			out = append(out, notice{warning: true, reason: eventFailed, message: c.Reason + ": " + c.Message})
 		}

@@ -82,7 +82,8 @@ func TestInboxRemembersNames(t *testing.T) {
 	b.onConfig().OnDelete(nil)
 	b.markAll()
 	<-b.ready()
-	want := dirty{config: true, all: true, services: keySet{named("web"): {}, named("db"): {}}, gone: map[types.UID]struct{}{"2": {}}}
+	want := newDirty()
+	want.config, want.all, want.services, want.gone = true, true, keySet{named("web"): {}, named("db"): {}}, map[types.UID]struct{}{"2": {}}
 	if diff := cmp.Diff(want, b.take(), cmp.AllowUnexported(dirty{})); diff != "" {
 		t.Error(diff)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,7 +39,10 @@ type objectFacts struct {
 
 type poolFacts struct {
 	objectFacts
-	usage alloc.Usage
+	ranges   []spec.Range
+	usage    alloc.Usage
+	freed    []alloc.Freed
+	overlaps []alloc.Forbidden // addresses of it that the cluster uses itself
 }
 
 // publish hands the present facts to the reporter.
@@ -50,10 +52,14 @@ func (a *allocator) publish() {
 		problems[p.Kind+"/"+p.Name] = &a.probs[i]
 	}
 	f := &facts{pools: map[string]poolFacts{}, l2: map[string]objectFacts{}}
-	for _, o := range a.conf.Pools {
-		of := objectFacts{o.Generation, problems["IPAddressPool/"+o.Name]}
-		f.pools[o.Name] = poolFacts{of, a.table.Usage(o.Name)}
-		a.metrics.pool(o.Name, f.pools[o.Name].usage)
+	for i := range a.conf.Pools {
+		o := &a.conf.Pools[i]
+		pf := poolFacts{objectFacts: objectFacts{o.Generation, problems["IPAddressPool/"+o.Name]}, usage: a.table.Usage(o.Name), freed: a.table.Freed(o.Name)}
+		if p, found := a.snap.Pool(o.Name); found {
+			pf.ranges, pf.overlaps = p.Ranges, alloc.Forbids(a.forbidden, p.Ranges)
+		}
+		f.pools[o.Name] = pf
+		a.metrics.pool(o.Name, pf.usage)
 	}
 	for _, o := range a.conf.L2Advertisements {
 		f.l2[o.Name] = objectFacts{o.Generation, problems["L2Advertisement/"+o.Name]}
@@ -76,8 +82,9 @@ type reporter struct {
 	metrics *metrics
 	tell    func(client.Object, notice)
 
-	facts atomic.Pointer[facts]
-	wake  chan struct{}
+	facts     atomic.Pointer[facts]
+	wake      chan struct{}
+	allocated chan struct{} // closed when no more facts will come
 }
 
 // take replaces the facts and wakes the reporter; it never waits.
@@ -103,7 +110,7 @@ func (r *reporter) Start(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return r.last(ctx)
 		case <-r.wake:
 		}
 		if err := r.round(ctx); err != nil {
@@ -113,10 +120,24 @@ func (r *reporter) Start(ctx context.Context) error {
 		rest.Reset(reportEvery)
 		select {
 		case <-ctx.Done():
-			return nil
+			return r.last(ctx)
 		case <-rest.C:
 		}
 	}
+}
+
+// last writes what is left to write in an orderly end, so that the next leader knows which addresses rest.
+func (r *reporter) last(ctx context.Context) error {
+	<-r.allocated
+	select {
+	case <-r.wake:
+	default:
+		return nil
+	}
+	if err := r.round(context.WithoutCancel(ctx)); err != nil {
+		r.log.V(1).Info("status not written", "reason", err.Error())
+	}
+	return nil
 }
 
 func (r *reporter) round(ctx context.Context) error {
@@ -150,27 +171,26 @@ func first(a, b error) error {
 
 func (r *reporter) pool(ctx context.Context, o *v1beta1.IPAddressPool, f poolFacts) error {
 	was := o.Status
-	o.Status = v1beta1.IPAddressPoolStatus{
-		AssignedIPv4: f.usage.AssignedIPv4, AssignedIPv6: f.usage.AssignedIPv6,
-		AvailableIPv4: f.usage.AvailableIPv4, AvailableIPv6: f.usage.AvailableIPv6,
-		Conditions: slices.Clone(was.Conditions),
+	o.Status = f.status(was)
+	is := f.ready()
+	news := f.news(meta.FindStatusCondition(was.Conditions, v1beta1.ConditionReady), is)
+	meta.SetStatusCondition(&o.Status.Conditions, is)
+	if f.problem == nil {
+		meta.SetStatusCondition(&o.Status.Conditions, f.exhausted())
+	} else {
+		meta.RemoveStatusCondition(&o.Status.Conditions, v1beta1.ConditionExhausted)
 	}
-	words := "its addresses may be assigned"
-	if n := f.usage.Outside; n > 0 {
-		words += fmt.Sprintf("; %d more are still held that it does not contain any more", n)
-	}
-	turned := meta.SetStatusCondition(&o.Status.Conditions, ready(f.objectFacts, words))
 	if equality.Semantic.DeepEqual(was, o.Status) {
 		return nil
 	}
-	return r.write(ctx, o, o.Status, f.objectFacts, turned)
+	return r.write(ctx, o, o.Status, news)
 }
 
 func (r *reporter) l2(ctx context.Context, o *v1beta1.L2Advertisement, f objectFacts) error {
 	if !meta.SetStatusCondition(&o.Status.Conditions, ready(f, "it is in use")) {
 		return nil
 	}
-	return r.write(ctx, o, o.Status, f, true)
+	return r.write(ctx, o, o.Status, f.news())
 }
 
 func ready(f objectFacts, words string) metav1.Condition {
@@ -182,10 +202,25 @@ func ready(f objectFacts, words string) metav1.Condition {
 	return c
 }
 
-// write sends the whole status: what is zero is required too, and a difference would leave it out.
-func (r *reporter) write(ctx context.Context, o client.Object, status any, f objectFacts, turned bool) error {
+// wholeStatus is a merge patch that leaves nothing of the old status: what is zero is required too, and what is empty goes.
+func wholeStatus(o client.Object, status any) ([]byte, error) {
+	fields := map[string]json.RawMessage{} // raw: an int64 does not survive as any
+	if _, isPool := o.(*v1beta1.IPAddressPool); isPool {
+		fields = map[string]json.RawMessage{"assigned": nil, "available": nil, "freed": nil}
+	}
+	b, err := json.Marshal(status)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(b, &fields); err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": o.GetResourceVersion()}, "status": fields})
+}
+
+func (r *reporter) write(ctx context.Context, o client.Object, status any, news []notice) error {
 	kind := reflect.TypeOf(o).Elem().Name()
-	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": o.GetResourceVersion()}, "status": status})
+	body, err := wholeStatus(o, status)
 	if err != nil {
 		return fmt.Errorf("encoding the status of %s %s: %w", kind, o.GetName(), err)
 	}
@@ -194,8 +229,16 @@ func (r *reporter) write(ctx context.Context, o client.Object, status any, f obj
 	if err != nil {
 		return fmt.Errorf("writing the status of %s %s: %w", kind, o.GetName(), err)
 	}
-	if f.problem != nil && turned {
-		r.tell(o, notice{warning: true, reason: string(f.problem.Reason), message: f.problem.Message})
+	for _, n := range news {
+		r.tell(o, n)
 	}
 	return nil
+}
+
+// news is what is worth an event when the condition has changed.
+func (f objectFacts) news() []notice {
+	if f.problem == nil {
+		return nil
+	}
+	return []notice{{warning: true, reason: string(f.problem.Reason), message: f.problem.Message}}
 }

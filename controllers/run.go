@@ -17,10 +17,13 @@ import (
 // writers is how many patches are on their way at once, at most. Half take the oldest first, half the newest.
 const writers = 32
 
+// reservationWriters is the same for IPReservations, which are few.
+const reservationWriters = 4
+
 // result is how the write of a patch ended.
 type result struct {
 	patch patch
-	after *corev1.Service // as the API server answered; nil with err
+	after client.Object // as the API server answered; nil with err
 	err   error
 }
 
@@ -39,8 +42,9 @@ func (s *service) NeedLeaderElection() bool { return true }
 // Start waits until no earlier leader can be writing, builds the table, and serves until ctx ends. It returns when the
 // last write has.
 func (s *service) Start(ctx context.Context) error {
+	defer close(s.report.allocated)
 	if err := s.fence.settle(ctx); err != nil {
-		return nil //nolint:nilerr // told to stop before it began
+		return nil // told to stop before it began
 	}
 	if err := s.listen(ctx); err != nil { // before the first list, so that nothing after it is missed
 		return err
@@ -51,26 +55,21 @@ func (s *service) Start(ctx context.Context) error {
 	s.log.Info("leading", "service", len(s.objects.ahead), "pool", len(s.snap.Pools))
 	results := s.startWriters(ctx)
 	err := s.loop(ctx, results)
-	s.outbox.close()
+	s.services.outbox.close()
+	s.reservations.outbox.close()
 	for range results { // until the last write has returned
 	}
+	s.news.rest()
 	return err
 }
 
 func (s *service) listen(ctx context.Context) error {
-	services, err := s.cache.GetInformer(ctx, &corev1.Service{})
-	if err != nil {
-		return fmt.Errorf("watching Services: %w", err)
-	}
-	if _, err := services.AddEventHandler(s.inbox.onServices()); err != nil {
-		return fmt.Errorf("watching Services: %w", err)
-	}
-	for _, kind := range []client.Object{&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}} {
+	for _, kind := range s.watched() {
 		informer, err := s.cache.GetInformer(ctx, kind)
 		if err != nil {
 			return fmt.Errorf("watching %T: %w", kind, err)
 		}
-		if _, err := informer.AddEventHandler(s.inbox.onConfig()); err != nil {
+		if _, err := informer.AddEventHandler(s.inbox.on(kind)); err != nil {
 			return fmt.Errorf("watching %T: %w", kind, err)
 		}
 	}
@@ -82,17 +81,16 @@ func (s *service) loop(ctx context.Context, results <-chan result) error {
 	full := time.NewTicker(s.fullEvery)
 	defer full.Stop()
 	for {
-		var retry <-chan time.Time
-		if d, due := s.retries.wait(s.now()); due {
-			retry = time.After(d)
-		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case r := <-results:
 			s.written(r)
-		case <-retry:
-			s.inbox.mark(s.retries.take(s.now())...)
+		case <-s.news.due(s.services.outbox.waiting()):
+			s.news.some()
+		case <-s.alarm():
+			s.inbox.mark(s.services.retries.take(s.now())...)
+			s.inbox.markReservations(s.reservations.retries.take(s.now())...)
 		case <-full.C:
 			s.inbox.markAll()
 		case <-s.inbox.ready():
@@ -103,17 +101,37 @@ func (s *service) loop(ctx context.Context, results <-chan result) error {
 	}
 }
 
+// alarm rings when something is to be tried again, or an address has rested.
+func (s *service) alarm() <-chan time.Time {
+	var first time.Time
+	for _, r := range []*retries{s.services.retries, s.reservations.retries} {
+		if !r.next.IsZero() && (first.IsZero() || r.next.Before(first)) {
+			first = r.next
+		}
+	}
+	if rested, ok := s.table.Wake(); ok && (first.IsZero() || rested.Before(first)) {
+		first = rested
+	}
+	if first.IsZero() {
+		return nil
+	}
+	return time.After(first.Sub(s.now()))
+}
+
 // startWriters starts the workers; the channel is closed when the last has ended.
 func (s *service) startWriters(ctx context.Context) <-chan result {
 	results := make(chan result, writers)
 	var all sync.WaitGroup
+	write := func(b *outbox, newest bool) {
+		for p, ok := b.next(newest); ok; p, ok = b.next(newest) {
+			results <- s.send(ctx, p)
+		}
+	}
 	for i := range writers {
-		all.Go(func() {
-			newest := i%2 == 1
-			for p, ok := s.outbox.next(newest); ok; p, ok = s.outbox.next(newest) {
-				results <- s.send(ctx, p)
-			}
-		})
+		all.Go(func() { write(s.services.outbox, i%2 == 1) })
+	}
+	for i := range reservationWriters {
+		all.Go(func() { write(s.reservations.outbox, i%2 == 1) })
 	}
 	go func() {
 		all.Wait()
@@ -124,8 +142,12 @@ func (s *service) startWriters(ctx context.Context) <-chan result {
 
 // send writes one patch. It is not broken off when ctx ends: then nobody would know whether it took effect.
 func (s *service) send(ctx context.Context, p patch) result {
-	after := &corev1.Service{}
-	after.Namespace, after.Name = p.key.Namespace, p.key.Name
+	var after client.Object = &corev1.Service{}
+	if p.reserves {
+		after = &v1beta1.IPReservation{}
+	}
+	after.SetNamespace(p.key.Namespace)
+	after.SetName(p.key.Name)
 	err := s.client.Status().Patch(context.WithoutCancel(ctx), after, client.RawPatch(types.MergePatchType, p.body))
 	return result{patch: p, after: after, err: err}
 }

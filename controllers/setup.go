@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
@@ -31,6 +33,10 @@ type Options struct {
 	Classes   kube.Classes
 	Namespace string // where the Lease and the gossip key are
 	Timing    Timing
+	// ServiceCIDRs and PodCIDRs are what the cluster uses itself, besides what it tells of.
+	ServiceCIDRs, PodCIDRs []string
+	// ServiceFinalizer keeps deleted Services until every speaker is silent about them. The speakers must be given the same.
+	ServiceFinalizer bool
 	// FullPassEvery is how often every Service is looked at though nothing is known to have changed.
 	FullPassEvery  time.Duration
 	HealthAddress  string // host:port of /healthz and /readyz; "0": none
@@ -80,12 +86,20 @@ func newManager(cfg *rest.Config, o Options, lease *leaseLock) (manager.Manager,
 		return nil, err
 	}
 	shared, forever := true, time.Duration(-1)
+	speakerPods := labels.SelectorFromSet(kube.SpeakerPodLabels())
 	mgr, err := manager.New(cfg, manager.Options{
 		Scheme: scheme,
 		Logger: o.Log,
 		Cache: cache.Options{
 			DefaultTransform: kube.Slim,
-			ByObject:         map[client.Object]cache.ByObject{&corev1.Service{}: {UnsafeDisableDeepCopy: &shared}},
+			ByObject: map[client.Object]cache.ByObject{
+				&corev1.Service{}:        {UnsafeDisableDeepCopy: &shared},
+				&v1beta1.IPReservation{}: {UnsafeDisableDeepCopy: &shared},
+				&corev1.Namespace{}:      {UnsafeDisableDeepCopy: &shared},
+				&corev1.Pod{}:            {Namespaces: map[string]cache.Config{o.Namespace: {}}, Label: speakerPods, UnsafeDisableDeepCopy: &shared, Transform: slimPod},
+				&v1beta1.SpeakerStatus{}: {UnsafeDisableDeepCopy: &shared},
+				&corev1.Node{}:           {UnsafeDisableDeepCopy: &shared, Transform: slimNode},
+			},
 		},
 		LeaderElection:                      true,
 		LeaderElectionID:                    LeaseName,
@@ -114,33 +128,40 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 	if err != nil {
 		return err
 	}
+	used, err := newUsedByCluster(mgr.GetCache(), mgr.GetRESTMapper(), o)
+	if err != nil {
+		return err
+	}
 	tell := teller(mgr.GetEventRecorder(userAgent))
 	rep := newReporter(mgr, o, writer, m, tell)
+	s := newService(mgr, o, f, writer, m, rep, tell)
+	s.used, s.speakers = used, speakers{o.ServiceFinalizer, o.Namespace, mgr.GetCache()}
 	for _, r := range []manager.Runnable{
 		rep,
-		newService(mgr, o, f, writer, m, rep, tell),
+		s,
 		&gossip{log: o.Log.WithName("gossip"), fence: f, client: writer, namespace: o.Namespace, metrics: m},
 	} {
 		if err := mgr.Add(r); err != nil {
 			return fmt.Errorf("adding %T: %w", r, err)
 		}
 	}
-	return addChecks(mgr)
+	return addChecks(mgr, s.watched())
 }
 
 func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, m *metrics, rep *reporter, tell func(client.Object, notice)) *service {
 	return &service{
 		allocator: &allocator{
 			log: o.Log.WithName("allocator"), classes: o.Classes, now: time.Now, live: mgr.GetAPIReader(),
-			objects: newObjects(mgr.GetCache()), inbox: newInbox(), outbox: newOutbox(), retries: newRetries(),
-			metrics: m, report: rep, tell: tell, table: alloc.New(), since: map[types.NamespacedName]time.Time{},
+			objects: newObjects(mgr.GetCache()), inbox: newInbox(), services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
+			metrics: m, report: rep, news: news{tell: tell}, table: alloc.New(), since: map[types.NamespacedName]time.Time{},
+			known: byNamespace{}, leaving: keySet{}, touched: map[string]bool{},
 		},
 		fence: f, cache: mgr.GetCache(), client: writer, fullEvery: o.FullPassEvery,
 	}
 }
 
 func newReporter(mgr manager.Manager, o Options, writer client.Client, m *metrics, tell func(client.Object, notice)) *reporter {
-	return &reporter{log: o.Log.WithName("status"), cache: mgr.GetCache(), client: writer, metrics: m, tell: tell, wake: make(chan struct{}, 1)}
+	return &reporter{log: o.Log.WithName("status"), cache: mgr.GetCache(), client: writer, metrics: m, tell: tell, wake: make(chan struct{}, 1), allocated: make(chan struct{})}
 }
 
 // newWriter returns the client for all that only a leader may write. It waits a little longer than the API server does.
@@ -166,14 +187,30 @@ func teller(r events.EventRecorder) func(client.Object, notice) {
 }
 
 // watched is what the cache holds, on a standby too: it then takes over with a full one.
-func watched() []client.Object {
-	return []client.Object{&corev1.Service{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}}
+func (a *allocator) watched() []client.Object {
+	return append(slices.Concat(a.used.watched(), a.speakers.watched()), &corev1.Service{}, &corev1.Namespace{}, &v1beta1.IPReservation{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{})
+}
+
+// slimPod keeps where a Pod is.
+func slimPod(o any) (any, error) {
+	if p, ok := o.(*corev1.Pod); ok {
+		p.Annotations, p.Spec, p.Status = nil, corev1.PodSpec{NodeName: p.Spec.NodeName}, corev1.PodStatus{}
+	}
+	return kube.Slim(o)
+}
+
+// slimNode drops what is big and read by nobody here.
+func slimNode(o any) (any, error) {
+	if n, ok := o.(*corev1.Node); ok {
+		n.Annotations, n.Status = nil, corev1.NodeStatus{Addresses: n.Status.Addresses}
+	}
+	return kube.Slim(o)
 }
 
 // addChecks makes a replica ready when its caches are, leader or not.
-func addChecks(mgr manager.Manager) error {
+func addChecks(mgr manager.Manager, kinds []client.Object) error {
 	synced := map[string]func() bool{}
-	for _, kind := range watched() {
+	for _, kind := range kinds {
 		informer, err := mgr.GetCache().GetInformer(context.Background(), kind, cache.BlockUntilSynced(false))
 		if err != nil {
 			return fmt.Errorf("watching %T: %w", kind, err)

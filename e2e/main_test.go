@@ -21,7 +21,10 @@ import (
 	"github.com/belfry-lb/belfry/e2e/harness"
 )
 
-var keep = flag.Bool("keep", false, "leave the lab running, to look at it")
+var (
+	keep    = flag.Bool("keep", false, "leave the lab running, to look at it")
+	labName = flag.String("lab", "e2e", "name of the lab: two may run at once under two names")
+)
 
 // patience bounds the wait for anything; it is no measurement.
 const patience = 2 * time.Minute
@@ -45,7 +48,7 @@ func TestMain(m *testing.M) {
 func runAll(m *testing.M) (code int, err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	lab, err = cluster.Start(ctx, cluster.Options{Name: "e2e", Clients: 2, Log: os.Stderr})
+	lab, err = cluster.Start(ctx, cluster.Options{Name: *labName, Clients: 2, Log: os.Stderr})
 	if err != nil {
 		return 1, err
 	}

@@ -34,7 +34,7 @@ func matters(classes kube.Classes, before, after any) bool {
 func serviceChanged(classes kube.Classes, a, b *corev1.Service) bool {
 	was, is := announced(classes, a), announced(classes, b)
 	if !was || !is {
-		return was != is
+		return was != is || leaves(classes, a) != leaves(classes, b)
 	}
 	return !reflect.DeepEqual(spec.ParseService(a), spec.ParseService(b))
 }

@@ -139,7 +139,8 @@ func (p *passer) pass(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(untold, err)
 	}
-	if err := p.apply(ctx, plan.Make(w, p.o.Node)); err != nil {
+	should := plan.Make(w, p.o.Node)
+	if err := p.apply(ctx, should); err != nil {
 		return errors.Join(untold, err)
 	}
 	p.report(v1beta1.SpeakerStatusStatus{
@@ -148,6 +149,7 @@ func (p *passer) pass(ctx context.Context) error {
 		Interfaces: statusInterfaces(interfaces),
 		Members:    v1beta1.SpeakerMembers{Alive: int32(len(roster)), Missing: missing(p.peers, roster)},
 		L2:         v1beta1.SpeakerL2{Addresses: statusAddresses(p.running)},
+		Withdrawn:  p.withdrawn(ctx, should),
 	})
 	return untold
 }

@@ -10,12 +10,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/speaker/members"
 )
 
 // PodLabels select the speaker Pods in their namespace; the chart sets them.
 func PodLabels() client.MatchingLabels {
-	return client.MatchingLabels{"app.kubernetes.io/name": "belfry", "app.kubernetes.io/component": "speaker"}
+	return client.MatchingLabels(kube.SpeakerPodLabels())
 }
 
 // peers returns the speakers that should be in the group, by node name, with the address their group port is on. That is

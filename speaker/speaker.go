@@ -27,6 +27,9 @@ type Options struct {
 	Failover    members.Profile
 	Exclude     []string // globs of interfaces never to announce on; nil: those of pods and CNIs
 	Classes     kube.Classes
+	// ServiceFinalizer has the speaker tell about which Services that are being deleted it is silent. The controller must
+	// be given the same.
+	ServiceFinalizer bool
 
 	Client     client.Client // cached reads, direct writes
 	Direct     client.Reader // reads from the API server itself

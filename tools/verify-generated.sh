@@ -10,10 +10,13 @@ trap 'rm -rf "$tmp"' EXIT
 "$gen" object paths=./api/... output:object:dir="$tmp/api"
 "$gen" crd paths=./api/... output:crd:dir="$tmp/crd"
 tools/chart-crds.sh "$tmp/crd" "$tmp/chart"
+mkdir "$tmp/reference"
+go run -C tools ./crdref "$tmp/crd" "$tmp/reference"
 
 stale=0
 diff -u api/v1beta1/zz_generated.deepcopy.go "$tmp/api/zz_generated.deepcopy.go" || stale=1
 diff -ru config/crd/bases "$tmp/crd" || stale=1
+diff -ru docs/reference "$tmp/reference" || stale=1
 diff -ru charts/belfry/templates/crds "$tmp/chart" || stale=1
 if [ "$stale" = 1 ]; then
 	echo "belfry: generated files are not fresh: run make generate" >&2

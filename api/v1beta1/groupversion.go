@@ -19,6 +19,7 @@ func AddToScheme(s *runtime.Scheme) error {
 	gv := GroupVersion()
 	s.AddKnownTypes(gv,
 		&IPAddressPool{}, &IPAddressPoolList{},
+		&IPReservation{}, &IPReservationList{},
 		&L2Advertisement{}, &L2AdvertisementList{},
 		&SpeakerStatus{}, &SpeakerStatusList{},
 	)

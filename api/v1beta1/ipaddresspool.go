@@ -11,6 +11,52 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:XValidation:rule="!self.contains('-') || self.contains('.') != self.contains(':')",messageExpression="'\"%s\" mixes IPv4 and IPv6: a range begins and ends in one family'.format([self])"
 type AddressRange string
 
+// Sharing says which Services may have one address together.
+//
+// +kubebuilder:validation:Enum=AcrossNamespaces;SameNamespace;None
+type Sharing string
+
+// The three rules of sharing.
+const (
+	SharingAcrossNamespaces Sharing = "AcrossNamespaces"
+	SharingSameNamespace    Sharing = "SameNamespace"
+	SharingNone             Sharing = "None"
+)
+
+// ServiceAllocation says for which Services a pool is, and when its turn comes.
+type ServiceAllocation struct {
+	// Priority of the pool: those with a lower number are tried first, those with 0 or without one last. Pools of the same
+	// priority are tried in the order of their names.
+	//
+	// +kubebuilder:validation:Minimum=-2147483648
+	// +kubebuilder:validation:Maximum=2147483647
+	// +optional
+	Priority int `json:"priority,omitempty"`
+
+	// Namespaces whose Services may have addresses of the pool, besides those that namespaceSelectors select.
+	//
+	// +kubebuilder:validation:MaxItems=1024
+	// +kubebuilder:validation:items:MaxLength=63
+	// +listType=atomic
+	// +optional
+	Namespaces []string `json:"namespaces,omitempty"`
+
+	// NamespaceSelectors select namespaces by their labels, besides those that namespaces names; one that matches is enough.
+	//
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=atomic
+	// +optional
+	NamespaceSelectors []metav1.LabelSelector `json:"namespaceSelectors,omitempty"`
+
+	// ServiceSelectors select Services by their labels; one that matches is enough. Where namespaces are given too, both
+	// must fit.
+	//
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=atomic
+	// +optional
+	ServiceSelectors []metav1.LabelSelector `json:"serviceSelectors,omitempty"`
+}
+
 // IPAddressPoolSpec says which addresses may be given to Services.
 type IPAddressPoolSpec struct {
 	// Addresses of the pool: CIDRs, ranges and single addresses, IPv4 and IPv6 mixed as you like.
@@ -21,21 +67,76 @@ type IPAddressPoolSpec struct {
 	// +listType=atomic
 	Addresses []AddressRange `json:"addresses"`
 
+	// Exclude lists addresses that are never handed out, written like addresses.
+	//
+	// +kubebuilder:validation:MaxItems=256
+	// +listType=atomic
+	// +optional
+	Exclude []AddressRange `json:"exclude,omitempty"`
+
 	// AutoAssign lets Services that name no pool have addresses of this one.
 	//
 	// +kubebuilder:default=true
 	// +optional
 	AutoAssign *bool `json:"autoAssign,omitempty"`
+
+	// AvoidBuggyIPs leaves out IPv4 addresses that end in .0 or .255, which some old devices do not take for addresses of
+	// hosts.
+	//
+	// +kubebuilder:default=false
+	// +optional
+	AvoidBuggyIPs bool `json:"avoidBuggyIPs,omitempty"`
+
+	// Disabled keeps the pool from assigning anything new. Who holds an address keeps it.
+	//
+	// +optional
+	Disabled bool `json:"disabled,omitempty"`
+
+	// ServiceAllocation says for which Services the pool is, and when its turn comes. Without it the pool is for all.
+	//
+	// +optional
+	AllocateTo *ServiceAllocation `json:"serviceAllocation,omitempty"`
+
+	// ReuseCooldown is how long a freed address rests before another Service gets it automatically, as in "10m" or "24h".
+	// The address that has been free for longest comes first. Without it freed addresses are used again at once.
+	//
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+$') && duration(self) >= duration('0s')",messageExpression="'\"%s\" is no duration: write 30s, 10m or 24h'.format([self])"
+	// +optional
+	ReuseCooldown *metav1.Duration `json:"reuseCooldown,omitempty"`
+
+	// MaxPerNamespace is how many addresses of the pool the Services and reservations of one namespace may hold. A shared
+	// address counts once, for the namespace of its eldest holder. Lowering it takes nothing away. 0: any number.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2147483647
+	// +optional
+	MaxPerNamespace int32 `json:"maxPerNamespace,omitempty"`
+
+	// Sharing says which Services may have one address together, given the same belfry.dev/sharing-key:
+	// AcrossNamespaces (all), SameNamespace, or None.
+	//
+	// +kubebuilder:default=AcrossNamespaces
+	// +optional
+	Sharing Sharing `json:"sharing,omitempty"`
+}
+
+// FreedAddress is an address that was let go of.
+type FreedAddress struct {
+	Address string `json:"address"`
+	// At is when.
+	At metav1.Time `json:"at"`
 }
 
 // IPAddressPoolStatus counts what is in use.
 type IPAddressPoolStatus struct {
-	// AssignedIPv4 is the number of IPv4 addresses of this pool held by Services.
+	// AssignedIPv4 is the number of IPv4 addresses of this pool that are held by Services or reserved.
 	//
 	// +kubebuilder:default=0
 	// +optional
 	AssignedIPv4 int64 `json:"assignedIPv4"`
-	// AssignedIPv6 is the number of IPv6 addresses of this pool held by Services.
+	// AssignedIPv6 is the number of IPv6 addresses of this pool that are held by Services or reserved.
 	//
 	// +kubebuilder:default=0
 	// +optional
@@ -50,8 +151,28 @@ type IPAddressPoolStatus struct {
 	// +kubebuilder:default=0
 	// +optional
 	AvailableIPv6 int64 `json:"availableIPv6"`
+	// Outside is the number of addresses that were assigned from this pool, are still held, and are in no pool any more.
+	//
+	// +kubebuilder:default=0
+	// +optional
+	Outside int64 `json:"outside"`
 
-	// Conditions: Ready.
+	// Assigned is what is in use, for people: "3", or of a pool with both families "v4 3, v6 1".
+	//
+	// +optional
+	Assigned string `json:"assigned,omitempty"`
+	// Available is what is free, for people; "∞" stands for 2⁴⁰ and more.
+	//
+	// +optional
+	Available string `json:"available,omitempty"`
+
+	// Freed remembers, of a pool with reuseCooldown, the 256 addresses that were let go of last, the latest last.
+	//
+	// +optional
+	// +listType=atomic
+	Freed []FreedAddress `json:"freed,omitempty"`
+
+	// Conditions: Ready, Exhausted.
 	//
 	// +optional
 	// +listType=map
@@ -66,9 +187,10 @@ type IPAddressPoolStatus struct {
 // +kubebuilder:resource:scope=Cluster,shortName=ippool,categories=belfry
 // +kubebuilder:printcolumn:name="Addresses",type=string,JSONPath=`.spec.addresses`
 // +kubebuilder:printcolumn:name="Auto",type=boolean,JSONPath=`.spec.autoAssign`
-// +kubebuilder:printcolumn:name="Assigned v4",type=integer,JSONPath=`.status.assignedIPv4`
-// +kubebuilder:printcolumn:name="Assigned v6",type=integer,JSONPath=`.status.assignedIPv6`
+// +kubebuilder:printcolumn:name="Assigned",type=string,JSONPath=`.status.assigned`
+// +kubebuilder:printcolumn:name="Available",type=string,JSONPath=`.status.available`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Exhausted",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Exhausted")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type IPAddressPool struct {
 	metav1.TypeMeta   `json:",inline"`

@@ -15,6 +15,17 @@ const (
 	AnnotationReallocate = Group + "/reallocate"
 )
 
+// The same wishes in MetalLB's names: each under two prefixes, the one of today and the one before.
+const (
+	MetalLBPrefix    = "metallb.io/"
+	OldMetalLBPrefix = "metallb.universe.tf/"
+
+	// MetalLBPool, MetalLBIPs and MetalLBSharingKey follow a prefix.
+	MetalLBPool       = "address-pool"
+	MetalLBIPs        = "loadBalancerIPs"
+	MetalLBSharingKey = "allow-shared-ip"
+)
+
 // Annotations that Belfry writes on Services.
 const (
 	// AnnotationReallocated is the last value of AnnotationReallocate that was acted upon.
@@ -33,7 +44,15 @@ const (
 	ConditionAllocated = Group + "/Allocated"
 	// ConditionReady on our own kinds tells whether the object is valid and in use.
 	ConditionReady = "Ready"
+	// ConditionExhausted on a pool tells whether it has no free address of some family left.
+	ConditionExhausted = "Exhausted"
+	// ConditionReserved on an IPReservation tells whether it has the addresses it asks for, and if not, why.
+	ConditionReserved = "Allocated"
 )
+
+// ServiceFinalizer keeps a deleted Service until all speakers are silent about it, where the controller is told to use it.
+// The name is that of Kubernetes' own service controllers.
+const ServiceFinalizer = "service.kubernetes.io/load-balancer-cleanup"
 
 // DefaultLoadBalancerClass is the spec.loadBalancerClass that Belfry answers to unless told otherwise.
 const DefaultLoadBalancerClass = Group + "/belfry"

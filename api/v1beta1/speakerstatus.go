@@ -61,6 +61,12 @@ type SpeakerStatusStatus struct {
 	//
 	// +optional
 	L2 SpeakerL2 `json:"l2,omitempty"`
+	// Withdrawn lists the UIDs of Services that are being deleted and about which this speaker is silent. It is written only
+	// where the controller uses a finalizer (--service-finalizer), and each stays until the Service is gone.
+	//
+	// +optional
+	// +listType=atomic
+	Withdrawn []string `json:"withdrawn,omitempty"`
 }
 
 // SpeakerStatus is written by the speaker of the Node whose name it bears, when something has changed.

@@ -31,6 +31,7 @@ type speakerFlags struct {
 	exclude                 []string
 	metricsAddr, healthAddr string
 	kubeconfig              string
+	serviceFinalizer        bool
 	classes                 kube.Classes
 	log                     kube.Log
 }
@@ -56,6 +57,7 @@ func (f *speakerFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.membersBind, "members-bind", os.Getenv("POD_IP"), "address of this node, IPv4 or IPv6, on which the speakers talk to each other, with or without a port (7947, TCP and UDP); default: POD_IP")
 	fs.StringVar(&f.failover, "failover", string(members.ProfileDefault), "how soon a dead node is noticed: fast, default or relaxed")
 	fs.StringSliceVar(&f.exclude, "exclude-interfaces", nil, "names or globs of interfaces never to announce on; empty: those of pods and CNIs")
+	fs.BoolVar(&f.serviceFinalizer, "service-finalizer", false, "tell about which Services that are being deleted this speaker is silent; set it as the controller's")
 	fs.StringVar(&f.metricsAddr, "metrics-address", ":7980", `serve /metrics here; "0": nowhere`)
 	fs.StringVar(&f.healthAddr, "health-address", "127.0.0.1:7981", `serve /healthz and /readyz here; "0": nowhere`)
 }
@@ -83,7 +85,7 @@ func (f *speakerFlags) run(ctx context.Context, logs io.Writer) error {
 	}
 	s, err := speaker.New(speaker.Options{
 		Node: f.node, Namespace: f.namespace, Version: version, MembersBind: bind, Failover: members.Profile(f.failover),
-		Exclude: f.exclude, Classes: f.classes,
+		Exclude: f.exclude, Classes: f.classes, ServiceFinalizer: f.serviceFinalizer,
 		Client: mgr.GetClient(), Direct: mgr.GetAPIReader(), Cache: mgr.GetCache(), Log: log, Registerer: metrics.Registry,
 	})
 	if err != nil {

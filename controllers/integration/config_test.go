@@ -91,7 +91,7 @@ func TestPoolStatus(t *testing.T) {
 	pool := newPool("counted", "192.0.2.160/29", "2001:db8:160::/125")
 	create(t, pool)
 	c := start(t)
-	want := v1beta1.IPAddressPoolStatus{AvailableIPv4: 8, AvailableIPv6: 8}
+	want := v1beta1.IPAddressPoolStatus{AvailableIPv4: 8, AvailableIPv6: 8, Assigned: "v4 0, v6 0", Available: "v4 8, v6 8"}
 	counts := func() v1beta1.IPAddressPoolStatus {
 		s := get(t, pool).Status
 		s.Conditions = nil
@@ -105,7 +105,9 @@ func TestPoolStatus(t *testing.T) {
 	}
 	eventually(t, "an empty pool", same)
 	create(t, newService("counted-1"), newService("counted-2", families(corev1.IPFamilyPolicyRequireDualStack, corev1.IPv4Protocol, corev1.IPv6Protocol)))
-	want = v1beta1.IPAddressPoolStatus{AssignedIPv4: 2, AssignedIPv6: 1, AvailableIPv4: 6, AvailableIPv6: 7}
+	want = v1beta1.IPAddressPoolStatus{
+		AssignedIPv4: 2, AssignedIPv6: 1, AvailableIPv4: 6, AvailableIPv6: 7, Assigned: "v4 2, v6 1", Available: "v4 6, v6 7",
+	}
 	eventually(t, "three addresses assigned", same)
 	for state, n := range map[string]float64{"assigned": 2, "available": 6} {
 		if got := c.metric("belfry_pool_addresses", "pool=counted", "family=IPv4", "state="+state); got != n {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/testr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
@@ -28,7 +29,7 @@ const patience = 60 * time.Second
 
 // controller is one replica under test.
 type controller struct {
-	t        *testing.T
+	t        testing.TB
 	cancel   context.CancelFunc
 	ended    chan error
 	net      *network
@@ -36,18 +37,21 @@ type controller struct {
 }
 
 // start runs a replica until the test ends or stop is called.
-func start(t *testing.T, change ...func(*controllers.Options)) *controller {
+func start(t testing.TB, change ...func(*controllers.Options)) *controller {
 	t.Helper()
 	return startAs(t, func(*rest.Config) {}, change...)
 }
 
+// quietly keeps a replica from logging.
+func quietly(o *controllers.Options) { o.Log = logr.Discard() }
+
 // startAs is start for another user.
-func startAs(t *testing.T, user func(*rest.Config), change ...func(*controllers.Options)) *controller {
+func startAs(t testing.TB, user func(*rest.Config), change ...func(*controllers.Options)) *controller {
 	t.Helper()
 	c := &controller{t: t, ended: make(chan error, 1), net: &network{writes: map[string]int{}}, registry: prometheus.NewRegistry()}
 	o := controllers.DefaultOptions()
 	o.Namespace, o.HealthAddress, o.MetricsAddress = "default", "0", "0"
-	o.Registerer, o.Log = c.registry, testr.NewWithOptions(t, testr.Options{Verbosity: 0})
+	o.Registerer, o.Log = c.registry, testr.NewWithInterface(t, testr.Options{Verbosity: 0})
 	for _, f := range change {
 		f(&o)
 	}
@@ -128,6 +132,7 @@ type network struct {
 	mu     sync.Mutex
 	writes map[string]int // "PATCH services/status"
 
+	watches   atomic.Int64                  // of Services
 	onTheWay  atomic.Int64                  // patches of Services
 	atRelease atomic.Int64                  // how many were on their way when the Lease was last written
 	gate      atomic.Pointer[chan struct{}] // when set, patches of Services wait until it is closed
@@ -147,6 +152,9 @@ func (n *network) wrap(next http.RoundTripper) http.RoundTripper {
 		}
 		n.count(r)
 		n.observe(r)
+		if r.URL.Query().Get("watch") != "" && resource(r.URL.Path) == "services" {
+			n.watches.Add(1)
+		}
 		if r.Method == http.MethodPatch && resource(r.URL.Path) == "services/status" {
 			n.onTheWay.Add(1)
 			defer n.onTheWay.Add(-1)
@@ -210,7 +218,7 @@ func resource(path string) string {
 }
 
 // eventually waits until f returns nil.
-func eventually(t *testing.T, what string, f func() error) {
+func eventually(t testing.TB, what string, f func() error) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	err := f()
@@ -224,7 +232,7 @@ func eventually(t *testing.T, what string, f func() error) {
 
 // clean removes all Services of ours, pools and advertisements, at the end of the test. Call it before start, so that the
 // replica has ended by then.
-func clean(t *testing.T) {
+func clean(t testing.TB) {
 	t.Helper()
 	t.Cleanup(func() {
 		ctx := context.Background()
@@ -235,12 +243,13 @@ func clean(t *testing.T) {
 				must(t, client.IgnoreNotFound(shared.client.Delete(ctx, s)))
 			}
 		}
+		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.IPReservation{}, client.InNamespace("default")))
 		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.IPAddressPool{}))
 		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.L2Advertisement{}))
 	})
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -271,7 +280,7 @@ func families(policy corev1.IPFamilyPolicy, fs ...corev1.IPFamily) func(*corev1.
 	return func(s *corev1.Service) { s.Spec.IPFamilyPolicy, s.Spec.IPFamilies = &policy, fs }
 }
 
-func create(t *testing.T, objects ...client.Object) {
+func create(t testing.TB, objects ...client.Object) {
 	t.Helper()
 	for _, o := range objects {
 		must(t, shared.client.Create(t.Context(), o))
@@ -279,14 +288,14 @@ func create(t *testing.T, objects ...client.Object) {
 }
 
 // get returns the object as the API server has it now.
-func get[T client.Object](t *testing.T, o T) T {
+func get[T client.Object](t testing.TB, o T) T {
 	t.Helper()
 	must(t, shared.client.Get(t.Context(), client.ObjectKeyFromObject(o), o))
 	return o
 }
 
 // edit changes an object, again when somebody else was faster.
-func edit[T client.Object](t *testing.T, o T, f func(T)) {
+func edit[T client.Object](t testing.TB, o T, f func(T)) {
 	t.Helper()
 	eventually(t, "editing "+o.GetName(), func() error {
 		get(t, o)
@@ -311,7 +320,7 @@ func allocated(s *corev1.Service) metav1.Condition {
 }
 
 // hasAddresses waits until the Service shows exactly these.
-func hasAddresses(t *testing.T, s *corev1.Service, want ...string) {
+func hasAddresses(t testing.TB, s *corev1.Service, want ...string) {
 	t.Helper()
 	eventually(t, "addresses of "+s.Name, func() error {
 		get(t, s)
@@ -323,7 +332,7 @@ func hasAddresses(t *testing.T, s *corev1.Service, want ...string) {
 }
 
 // hasReason waits until the Allocated condition says so.
-func hasReason(t *testing.T, s *corev1.Service, status metav1.ConditionStatus, reason string) {
+func hasReason(t testing.TB, s *corev1.Service, status metav1.ConditionStatus, reason string) {
 	t.Helper()
 	eventually(t, "condition of "+s.Name, func() error {
 		get(t, s)
@@ -335,7 +344,7 @@ func hasReason(t *testing.T, s *corev1.Service, status metav1.ConditionStatus, r
 }
 
 // ready waits until the Ready condition of a pool or advertisement says so, and returns it.
-func ready(t *testing.T, o client.Object, status metav1.ConditionStatus, reason string) metav1.Condition {
+func ready(t testing.TB, o client.Object, status metav1.ConditionStatus, reason string) metav1.Condition {
 	t.Helper()
 	var c *metav1.Condition
 	eventually(t, "condition of "+o.GetName(), func() error {
@@ -357,7 +366,7 @@ func ready(t *testing.T, o client.Object, status metav1.ConditionStatus, reason 
 }
 
 // hasEvent waits for an event on the object.
-func hasEvent(t *testing.T, o client.Object, reason, words string) {
+func hasEvent(t testing.TB, o client.Object, reason, words string) {
 	t.Helper()
 	eventually(t, "event "+reason+" of "+o.GetName(), func() error {
 		var list corev1.EventList

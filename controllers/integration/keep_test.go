@@ -98,7 +98,7 @@ func TestNothingChangedNothingWritten(t *testing.T) {
 	}
 }
 
-func services(t *testing.T) []corev1.Service {
+func services(t testing.TB) []corev1.Service {
 	t.Helper()
 	var list corev1.ServiceList
 	must(t, shared.client.List(t.Context(), &list))
@@ -216,4 +216,26 @@ func TestSecondFamilyComesAndGoes(t *testing.T) {
 	})
 	hasAddresses(t, s, "192.0.2.98")
 	hasEvent(t, s, "AddressReleased", "2001:db8:98::")
+}
+
+// TestSecondFamilyWhenItBecomesPossible: PreferDualStack takes what there is, and the other family when it comes. A pool
+// that is disabled meanwhile takes nothing away.
+func TestSecondFamilyWhenItBecomesPossible(t *testing.T) {
+	clean(t)
+	four := newPool("four", "192.0.2.100/31")
+	create(t, four)
+	start(t)
+	s := newService("prefers", families(corev1.IPFamilyPolicyPreferDualStack, corev1.IPv6Protocol, corev1.IPv4Protocol))
+	requires := newService("requires", families(corev1.IPFamilyPolicyRequireDualStack, corev1.IPv4Protocol, corev1.IPv6Protocol))
+	create(t, s, requires)
+	hasAddresses(t, s, "192.0.2.100")
+	hasReason(t, s, metav1.ConditionTrue, "OneFamily")
+	says(t, requires, "NoFamily", "RequireDualStack takes both families or none")
+	edit(t, four, func(p *v1beta1.IPAddressPool) { p.Spec.Disabled = true })
+	create(t, newPool("six", "2001:db8:100::/127"))
+	hasAddresses(t, s, "2001:db8:100::", "192.0.2.100")
+	hasReason(t, s, metav1.ConditionTrue, "Allocated")
+	hasAddresses(t, requires)
+	edit(t, four, func(p *v1beta1.IPAddressPool) { p.Spec.Disabled = false })
+	hasAddresses(t, requires, "192.0.2.101", "2001:db8:100::1")
 }

@@ -27,13 +27,17 @@ func TestRights(t *testing.T) {
 		&rbacv1.ClusterRole{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
 			rule("", "services", "get list watch"),
 			rule("", "services/status", "patch"),
-			rule(v1beta1.Group, "ipaddresspools l2advertisements", "get list watch"),
-			rule(v1beta1.Group, "ipaddresspools/status l2advertisements/status", "patch"),
+			rule("", "namespaces nodes", "get list watch"),
+			rule("networking.k8s.io", "servicecidrs", "get list watch"),
+			rule(v1beta1.Group, "ipaddresspools ipreservations l2advertisements", "get list watch"),
+			rule(v1beta1.Group, "ipaddresspools/status ipreservations/status l2advertisements/status", "patch"),
+			rule(v1beta1.Group, "speakerstatuses", "get list watch"),
 			rule("events.k8s.io", "events", "create patch"),
 		}},
 		&rbacv1.ClusterRoleBinding{ObjectMeta: meta, Subjects: user, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: meta.Name}},
 		&rbacv1.Role{ObjectMeta: own, Rules: []rbacv1.PolicyRule{
 			rule("", "secrets", "create"),
+			rule("", "pods", "get list watch"),
 			rule("coordination.k8s.io", "leases", "get create update"),
 		}},
 		&rbacv1.RoleBinding{ObjectMeta: own, Subjects: user, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: own.Name}},
@@ -49,11 +53,16 @@ func TestRights(t *testing.T) {
 	create(t, pool, bad, all)
 	c := startAs(t, func(cfg *rest.Config) {
 		cfg.Impersonate = rest.ImpersonationConfig{UserName: "belfry-rights", Groups: []string{"system:authenticated"}}
-	})
+	}, withFinalizer)
 	s := newService("with-few-rights")
 	create(t, s)
 	hasAddresses(t, s, "192.0.2.192")
 	hasEvent(t, s, "AddressAssigned", "192.0.2.192")
+	reserved := newReservation("with-few-rights", v1beta1.IPReservationSpec{})
+	create(t, reserved)
+	reserves(t, reserved, "", "192.0.2.193")
+	must(t, shared.client.Delete(t.Context(), s))
+	isGone(t, s)
 	ready(t, pool, metav1.ConditionTrue, "Valid")
 	ready(t, all, metav1.ConditionTrue, "Valid")
 	hasEvent(t, bad, "BadRange", "before it begins")

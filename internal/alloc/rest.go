@@ -112,6 +112,16 @@ func (r *rest) next() (int64, bool) {
 	return 0, false
 }
 
+// latest returns the n that were freed last, or all if there are fewer.
+func (r *rest) latest(n int) (out []Freed) {
+	for i := len(r.queue) - 1; i >= 0 && len(out) < n; i-- {
+		if x := r.queue[i]; r.valid(x) {
+			out = append(out, Freed{x.addr(), time.Unix(x.at, 0).UTC()})
+		}
+	}
+	return out
+}
+
 // SetTime tells the table what time it is. Pools with a cooldown need it: before all else that happens at that time.
 func (t *Table) SetTime(now time.Time) {
 	t.now = now
@@ -151,11 +161,7 @@ func (t *Table) Freed(pool string) []Freed {
 	var all []Freed
 	if p := t.pools[pool]; p != nil {
 		for f := range p.rest {
-			for _, x := range p.rest[f].queue {
-				if p.rest[f].valid(x) {
-					all = append(all, Freed{x.addr(), time.Unix(x.at, 0).UTC()})
-				}
-			}
+			all = append(all, p.rest[f].latest(keepFreed)...)
 		}
 	}
 	slices.SortFunc(all, func(a, b Freed) int { return cmp.Or(a.At.Compare(b.At), a.Addr.Compare(b.Addr)) })

@@ -31,13 +31,14 @@ type Withheld struct {
 func Make(w World, node string) Plan {
 	p := Plan{L2: map[netip.Addr][]string{}}
 	fields := map[fieldKey]*field{}
+	shared := w.shared()
 	for _, s := range w.Services {
 		for i, a := range s.Held {
 			key := fieldKey{s.PoolOf(i), spec.FamilyOf(a)}
 			if fields[key] == nil {
 				fields[key] = w.field(key)
 			}
-			e := fields[key].elect(s, a)
+			e := fields[key].electFor(s, a, shared[a])
 			if e.owner == node {
 				p.L2[a] = e.interfaces
 				continue
@@ -61,6 +62,14 @@ func (e election) withheld(key types.NamespacedName, a netip.Addr) Withheld {
 		return Withheld{key, a, ReasonOtherNode, "announced by node " + e.owner, e.owner}
 	}
 	return Withheld{key, a, e.reason, e.message, ""}
+}
+
+// electFor finds the owner of an address as far as one Service goes; g is all that share it, nil when nobody does.
+func (f *field) electFor(s Service, a netip.Addr, g *group) election {
+	if g == nil {
+		return f.elect(s, a)
+	}
+	return f.share(s, a, g)
 }
 
 // elect finds the owner of one address among the nodes of its pool's field.

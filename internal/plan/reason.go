@@ -12,6 +12,8 @@ const (
 	ReasonServiceProxy spec.Reason = "ServiceProxyName"
 	// ReasonNoNode: no node can announce it; the message counts what keeps each of them from it.
 	ReasonNoNode spec.Reason = "NoNode"
+	// ReasonSharedElsewhere: the address is shared with a Service of other nodes, one of which announces it.
+	ReasonSharedElsewhere spec.Reason = "SharedElsewhere"
 	// ReasonOtherNode: another node announces it.
 	ReasonOtherNode spec.Reason = "OtherNode"
 )

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -72,20 +73,72 @@ func (p Pool) Has(f Family) bool {
 
 func parsePool(o *v1beta1.IPAddressPool) (Pool, *Problem) {
 	p := Pool{
-		Name:       o.Name,
-		UID:        o.UID,
-		Created:    o.CreationTimestamp.Time,
-		AutoAssign: o.Spec.AutoAssign == nil || *o.Spec.AutoAssign,
+		Name:            o.Name,
+		UID:             o.UID,
+		Created:         o.CreationTimestamp.Time,
+		AutoAssign:      o.Spec.AutoAssign == nil || *o.Spec.AutoAssign,
+		AvoidBuggyIPs:   o.Spec.AvoidBuggyIPs,
+		Disabled:        o.Spec.Disabled,
+		MaxPerNamespace: int(o.Spec.MaxPerNamespace),
+		Sharing:         parseSharing(o.Spec.Sharing),
 	}
-	for i, s := range o.Spec.Addresses {
+	if d := o.Spec.ReuseCooldown; d != nil {
+		p.ReuseCooldown = max(d.Duration, 0)
+	}
+	var problem *Problem
+	if p.Ranges, problem = parseRanges(o, "addresses", o.Spec.Addresses); problem != nil {
+		return Pool{}, problem
+	}
+	if p.Exclude, problem = parseRanges(o, "exclude", o.Spec.Exclude); problem != nil {
+		return Pool{}, problem
+	}
+	if a := o.Spec.AllocateTo; a != nil {
+		p.Priority = a.Priority
+		p.Allowed, problem = parseAllowed(o.Name, a)
+	}
+	return p, problem
+}
+
+func parseRanges(o *v1beta1.IPAddressPool, field string, list []v1beta1.AddressRange) ([]Range, *Problem) {
+	var ranges []Range
+	for i, s := range list {
 		r, err := ParseRange(string(s))
 		if err != nil {
-			return Pool{}, poolProblem(o.Name, ReasonBadRange, fmt.Sprintf("spec.addresses[%d]: %v", i, err))
+			return nil, poolProblem(o.Name, ReasonBadRange, fmt.Sprintf("spec.%s[%d]: %v", field, i, err))
 		}
-		p.Ranges = append(p.Ranges, r)
+		ranges = append(ranges, r)
 	}
-	p.Ranges = Merge(p.Ranges)
-	return p, nil
+	return Merge(ranges), nil
+}
+
+func parseAllowed(pool string, a *v1beta1.ServiceAllocation) (Allowed, *Problem) {
+	allowed := Allowed{Namespaces: slices.Clone(a.Namespaces)}
+	var problem *Problem
+	if allowed.Selectors, problem = parseSelectors(pool, "namespaceSelectors", a.NamespaceSelectors); problem == nil {
+		allowed.Services, problem = parseSelectors(pool, "serviceSelectors", a.ServiceSelectors)
+	}
+	return allowed, problem
+}
+
+func parseSelectors(pool, field string, list []metav1.LabelSelector) (out []labels.Selector, _ *Problem) {
+	for i := range list {
+		s, err := metav1.LabelSelectorAsSelector(&list[i])
+		if err != nil {
+			return nil, poolProblem(pool, ReasonBadSelector, fmt.Sprintf("spec.serviceAllocation.%s[%d]: %v", field, i, err))
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func parseSharing(s v1beta1.Sharing) Sharing {
+	switch s {
+	case v1beta1.SharingSameNamespace:
+		return SharingSameNamespace
+	case v1beta1.SharingNone:
+		return SharingNone
+	}
+	return SharingAcrossNamespaces
 }
 
 // parsePools leaves out pools that are wrong in themselves and pools that overlap an older one.

@@ -59,8 +59,8 @@ type Service struct {
 // ProxyNameLabel takes a Service away from kube-proxy; its value names who serves it instead.
 const ProxyNameLabel = "service.kubernetes.io/service-proxy-name"
 
-// ParseService reads a Service of type LoadBalancer. Addresses in its status that do not parse (hostnames) are not ours
-// and are passed over.
+// ParseService reads a Service of type LoadBalancer, all but the labels of its namespace. Addresses in its status that do
+// not parse (hostnames) are not ours and are passed over.
 func ParseService(o *corev1.Service) Service {
 	s := Service{
 		Key:        types.NamespacedName{Namespace: o.Namespace, Name: o.Name},
@@ -71,7 +71,9 @@ func ParseService(o *corev1.Service) Service {
 		Terminated: o.DeletionTimestamp != nil,
 		Policy:     parsePolicy(o.Spec.IPFamilyPolicy),
 		Families:   parseFamilies(o),
+		Labels:     o.Labels,
 	}
+	s.parseWishes(o)
 	for _, p := range o.Spec.Ports {
 		s.Ports = append(s.Ports, Port{p.Protocol, p.Port})
 	}

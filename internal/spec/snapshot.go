@@ -43,3 +43,12 @@ func Parse(o Objects) (*Snapshot, []Problem) {
 	slices.SortFunc(s.L2Advertisements, func(a, b L2Advertisement) int { return cmp.Compare(a.Name, b.Name) })
 	return s, problems
 }
+
+// Pool returns the pool of this name; false when there is none, or none that can be used.
+func (s *Snapshot) Pool(name string) (Pool, bool) {
+	i, found := slices.BinarySearchFunc(s.Pools, name, func(p Pool, name string) int { return cmp.Compare(p.Name, name) })
+	if !found {
+		return Pool{}, false
+	}
+	return s.Pools[i], true
+}

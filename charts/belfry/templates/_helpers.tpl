@@ -36,6 +36,7 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
 - --namespace=$(POD_NAMESPACE)
 - --load-balancer-class={{ .Values.loadBalancerClass }}
 - --handle-unclassed={{ .Values.handleUnclassed }}
+- --service-finalizer={{ .Values.serviceFinalizer }}
 - --metrics-address=:{{ .Values.ports.metrics }}
 - --log-format={{ .Values.logFormat }}
 {{- end -}}

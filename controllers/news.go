@@ -1,0 +1,57 @@
+package controllers
+
+import (
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Events wait until no address waits to be written, and then come out a few at a time: each is a write that would stand in
+// the way of an address, and what records them drops what comes by the thousand.
+const (
+	tellEvery    = 50 * time.Millisecond
+	tellAtOnce   = 10
+	tellInTheEnd = 100
+)
+
+// news is events that have yet to be told, the oldest first.
+type news struct {
+	tell  func(client.Object, notice)
+	queue []item
+}
+
+type item struct {
+	about client.Object
+	notice
+}
+
+func (n *news) add(about client.Object, list ...notice) {
+	for _, x := range list {
+		n.queue = append(n.queue, item{about, x})
+	}
+}
+
+// some tells the next few.
+func (n *news) some() {
+	count := min(len(n.queue), tellAtOnce)
+	for _, x := range n.queue[:count] {
+		n.tell(x.about, x.notice)
+	}
+	n.queue = n.queue[count:]
+}
+
+// rest tells what is left, of a long queue the first part only: nobody waits for the end of a leader because of events.
+func (n *news) rest() {
+	for range tellInTheEnd / tellAtOnce {
+		n.some()
+	}
+	n.queue = nil
+}
+
+// due rings when it is time to tell some; busy: there is more important work.
+func (n *news) due(busy bool) <-chan time.Time {
+	if busy || len(n.queue) == 0 {
+		return nil
+	}
+	return time.After(tellEvery)
+}

@@ -1,0 +1,116 @@
+package controllers
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/spec"
+)
+
+// Reasons of a pool's conditions, besides those of its problems.
+const (
+	reasonOverlapsCluster = "OverlapsCluster" // it is in use but for addresses that the cluster uses itself
+	reasonNoneFree        = "NoneFree"
+	reasonSomeFree        = "SomeFree"
+)
+
+// endless is the number of addresses from which on they are not counted for people.
+const endless = 1 << 40
+
+// status returns what the status of the pool is to say, with the conditions that it has.
+func (f poolFacts) status(was v1beta1.IPAddressPoolStatus) v1beta1.IPAddressPoolStatus {
+	s := v1beta1.IPAddressPoolStatus{
+		AssignedIPv4: f.usage.AssignedIPv4, AssignedIPv6: f.usage.AssignedIPv6,
+		AvailableIPv4: f.usage.AvailableIPv4, AvailableIPv6: f.usage.AvailableIPv6,
+		Outside:    f.usage.Outside,
+		Assigned:   f.inWords(f.usage.AssignedIPv4, f.usage.AssignedIPv6),
+		Available:  f.inWords(f.usage.AvailableIPv4, f.usage.AvailableIPv6),
+		Conditions: slices.Clone(was.Conditions),
+	}
+	for _, x := range f.freed {
+		s.Freed = append(s.Freed, v1beta1.FreedAddress{Address: x.Addr.String(), At: metav1.NewTime(x.At)})
+	}
+	return s
+}
+
+func (f poolFacts) has(family spec.Family) bool {
+	return slices.ContainsFunc(f.ranges, func(r spec.Range) bool { return r.Family() == family })
+}
+
+func (f poolFacts) inWords(four, six int64) string {
+	number := func(n int64) string {
+		if n >= endless {
+			return "∞"
+		}
+		return strconv.FormatInt(n, 10)
+	}
+	switch has4, has6 := f.has(spec.IPv4), f.has(spec.IPv6); {
+	case has4 && has6:
+		return "v4 " + number(four) + ", v6 " + number(six)
+	case has6:
+		return number(six)
+	case has4:
+		return number(four)
+	}
+	return ""
+}
+
+func (f poolFacts) ready() metav1.Condition {
+	words := "its addresses may be assigned"
+	if n := f.usage.Outside; n > 0 {
+		words += fmt.Sprintf("; %d more are still held that it does not contain any more", n)
+	}
+	c := ready(f.objectFacts, words)
+	if f.problem == nil && len(f.overlaps) > 0 {
+		c.Reason = reasonOverlapsCluster
+		c.Message += "; never handed out, because the cluster uses them itself: " + f.overlapsInWords()
+	}
+	return c
+}
+
+// news is what is worth an event when the Ready condition turns from one to the other: a problem, or other addresses that
+// the cluster uses.
+func (f poolFacts) news(was *metav1.Condition, is metav1.Condition) []notice {
+	switch {
+	case f.problem != nil && (was == nil || was.Reason != is.Reason || was.Message != is.Message):
+		return f.objectFacts.news()
+	case is.Reason == reasonOverlapsCluster && (was == nil || !strings.Contains(was.Message, f.overlapsInWords())):
+		return []notice{{warning: true, reason: is.Reason, message: is.Message}}
+	}
+	return nil
+}
+
+// overlapsInWords lists five at most.
+func (f poolFacts) overlapsInWords() string {
+	var parts []string
+	for i, o := range f.overlaps {
+		if i == 5 {
+			parts = append(parts, fmt.Sprintf("%d more", len(f.overlaps)-i))
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%s is %s", o.Range, o.What))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (f poolFacts) exhausted() metav1.Condition {
+	c := metav1.Condition{Type: v1beta1.ConditionExhausted, Status: metav1.ConditionFalse, Reason: reasonSomeFree,
+		Message: "it has free addresses", ObservedGeneration: f.generation}
+	var full []string
+	if f.has(spec.IPv4) && f.usage.AvailableIPv4 == 0 {
+		full = append(full, spec.IPv4.String())
+	}
+	if f.has(spec.IPv6) && f.usage.AvailableIPv6 == 0 {
+		full = append(full, spec.IPv6.String())
+	}
+	if full != nil {
+		c.Status, c.Reason = metav1.ConditionTrue, reasonNoneFree
+		c.Message = fmt.Sprintf("it has no free %s address", strings.Join(full, " and no free "))
+	}
+	return c
+}
