@@ -14,20 +14,23 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/internal/alloc"
+	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-// usedByCluster learns which addresses the cluster uses itself, so that none of them is ever handed out: those of the
-// flags, of Nodes and their pods, and of ServiceCIDRs where they are served (Kubernetes 1.33 and newer).
+// usedByCluster learns which addresses are used without us, so that none of them is ever handed out: those of the
+// flags, of Nodes and their pods, of ServiceCIDRs where they are served (Kubernetes 1.33 and newer), and those that the
+// status of a Service shows which is not ours, or not any more.
 type usedByCluster struct {
 	cache    client.Reader
+	classes  kube.Classes
 	services []spec.Occupied // --service-cidrs
 	pods     []spec.Occupied // --pod-cidrs
 	cidrs    bool            // ServiceCIDRs are served
 }
 
 func newUsedByCluster(cache client.Reader, mapper meta.RESTMapper, o Options) (*usedByCluster, error) {
-	u := &usedByCluster{cache: cache}
+	u := &usedByCluster{cache: cache, classes: o.Classes}
 	var err error
 	if u.services, err = spec.ParseOccupied("Service CIDR", o.ServiceCIDRs); err != nil {
 		return nil, fmt.Errorf("--service-cidrs: %w", err)
@@ -69,6 +72,15 @@ func (u *usedByCluster) addresses(ctx context.Context) ([]spec.Occupied, error) 
 	for i := range nodes.Items {
 		all = append(all, occupiedBy(&nodes.Items[i])...)
 	}
+	var services corev1.ServiceList
+	if err := u.cache.List(ctx, &services, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing Services: %w", err)
+	}
+	for i := range services.Items {
+		if foreign(u.classes, &services.Items[i]) {
+			all = append(all, spec.OccupiedByForeign(&services.Items[i])...)
+		}
+	}
 	var cidrs networkingv1.ServiceCIDRList
 	if u.cidrs {
 		if err := u.cache.List(ctx, &cidrs, client.UnsafeDisableDeepCopy); err != nil {
@@ -98,6 +110,11 @@ func (u *usedByCluster) logUnknown(ctx context.Context, log logr.Logger) error {
 		log.Info("Pod CIDRs not known: pools are not checked against them; give --pod-cidrs", "reason", "no Node has spec.podCIDRs")
 	}
 	return nil
+}
+
+// foreign tells whether another controller gives the Service its addresses.
+func foreign(c kube.Classes, s *corev1.Service) bool {
+	return s.Spec.Type == corev1.ServiceTypeLoadBalancer && !c.Ours(s)
 }
 
 func occupiedBy(o any) []spec.Occupied {

@@ -13,14 +13,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/kube"
 )
 
 // inbox collects what may have changed until the next pass. It never blocks and never grows beyond one entry for each
 // Service; what happened to a Service is not remembered, only that it must be looked at.
 type inbox struct {
-	mu     sync.Mutex
-	dirty  dirty
-	signal chan struct{}
+	classes kube.Classes
+	mu      sync.Mutex
+	dirty   dirty
+	signal  chan struct{}
 }
 
 // dirty is what a pass has to look at.
@@ -40,7 +42,9 @@ func newDirty() dirty {
 	return dirty{namespaces: map[string]struct{}{}, services: keySet{}, reservations: keySet{}, gone: map[types.UID]struct{}{}}
 }
 
-func newInbox() *inbox { return &inbox{dirty: newDirty(), signal: make(chan struct{}, 1)} }
+func newInbox(c kube.Classes) *inbox {
+	return &inbox{classes: c, dirty: newDirty(), signal: make(chan struct{}, 1)}
+}
 
 // ready carries a value when something was put in since the last take.
 func (b *inbox) ready() <-chan struct{} { return b.signal }
@@ -79,16 +83,28 @@ func (b *inbox) mark(keys ...types.NamespacedName) {
 // onServices is the handler of the informer of Services.
 func (b *inbox) onServices() toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { b.mark(keyOf(o.(*corev1.Service))) },
-		UpdateFunc: func(_, o any) { b.mark(keyOf(o.(*corev1.Service))) },
+		AddFunc: func(o any) { b.markService(o.(*corev1.Service), nil) },
+		UpdateFunc: func(was, is any) {
+			b.markService(is.(*corev1.Service), was.(*corev1.Service).Status.LoadBalancer.Ingress)
+		},
 		DeleteFunc: func(o any) {
 			s := final(o)
 			b.put(func(d *dirty) {
 				d.services[keyOf(s)] = struct{}{}
 				d.gone[s.GetUID()] = struct{}{}
+				d.config = d.config || foreign(b.classes, s.(*corev1.Service))
 			})
 		},
 	}
+}
+
+// markService marks a Service; of one that is not ours the addresses count, because nobody else may have them.
+func (b *inbox) markService(s *corev1.Service, was []corev1.LoadBalancerIngress) {
+	b.put(func(d *dirty) {
+		d.services[keyOf(s)] = struct{}{}
+		moved := !reflect.DeepEqual(s.Status.LoadBalancer.Ingress, was)
+		d.config = d.config || moved && foreign(b.classes, s)
+	})
 }
 
 // onConfig is the handler of the informers of pools and advertisements.

@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
+
+	"github.com/belfry-lb/belfry/internal/kube"
 )
 
 func named(name string) types.NamespacedName {
@@ -72,7 +74,7 @@ func TestOutboxCloses(t *testing.T) {
 }
 
 func TestInboxRemembersNames(t *testing.T) {
-	b := newInbox()
+	b := newInbox(kube.DefaultClasses())
 	h := b.onServices()
 	web := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", UID: "1"}}
 	db := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "db", UID: "2"}}

@@ -152,7 +152,7 @@ func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, 
 	return &service{
 		allocator: &allocator{
 			log: o.Log.WithName("allocator"), classes: o.Classes, now: time.Now, live: mgr.GetAPIReader(),
-			objects: newObjects(mgr.GetCache()), inbox: newInbox(), services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
+			objects: newObjects(mgr.GetCache()), inbox: newInbox(o.Classes), services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
 			metrics: m, report: rep, news: news{tell: tell}, table: alloc.New(), since: map[types.NamespacedName]time.Time{},
 			known: byNamespace{}, leaving: keySet{}, touched: map[string]bool{},
 		},

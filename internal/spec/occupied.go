@@ -8,7 +8,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// Occupied is addresses that the cluster uses itself.
+// Occupied is addresses that the cluster uses itself, or that somebody else has given away.
 type Occupied struct {
 	Range
 	What string // as in "in the Service CIDR 10.96.0.0/12", "the InternalIP of node n1"
@@ -26,6 +26,14 @@ func OccupiedByNode(o *corev1.Node) (out []Occupied) {
 	}
 	for _, s := range o.Spec.PodCIDRs {
 		out = occupy(out, s, fmt.Sprintf("in the pod CIDR %s of node %s", s, o.Name))
+	}
+	return out
+}
+
+// OccupiedByForeign reads the addresses that somebody else gave to a Service.
+func OccupiedByForeign(o *corev1.Service) (out []Occupied) {
+	for _, ip := range ParseService(o).Held {
+		out = append(out, Occupied{Range{ip, ip}, fmt.Sprintf("in use by Service %s/%s, which another controller serves", o.Namespace, o.Name)})
 	}
 	return out
 }
