@@ -86,10 +86,11 @@ func parsePool(o *v1beta1.IPAddressPool) (Pool, *Problem) {
 		p.ReuseCooldown = max(d.Duration, 0)
 	}
 	var problem *Problem
-	if p.Ranges, problem = parseRanges(o, "addresses", o.Spec.Addresses); problem != nil {
+	if p.Ranges, problem = parseRanges(o, "addresses", o.Spec.Addresses, checkUsable); problem != nil {
 		return Pool{}, problem
 	}
-	if p.Exclude, problem = parseRanges(o, "exclude", o.Spec.Exclude); problem != nil {
+	anything := func(Range) error { return nil }
+	if p.Exclude, problem = parseRanges(o, "exclude", o.Spec.Exclude, anything); problem != nil {
 		return Pool{}, problem
 	}
 	if a := o.Spec.AllocateTo; a != nil {
@@ -99,10 +100,13 @@ func parsePool(o *v1beta1.IPAddressPool) (Pool, *Problem) {
 	return p, problem
 }
 
-func parseRanges(o *v1beta1.IPAddressPool, field string, list []v1beta1.AddressRange) ([]Range, *Problem) {
+func parseRanges(o *v1beta1.IPAddressPool, field string, list []v1beta1.AddressRange, check func(Range) error) ([]Range, *Problem) {
 	var ranges []Range
 	for i, s := range list {
 		r, err := ParseRange(string(s))
+		if err == nil {
+			err = check(r)
+		}
 		if err != nil {
 			return nil, poolProblem(o.Name, ReasonBadRange, fmt.Sprintf("spec.%s[%d]: %v", field, i, err))
 		}

@@ -6,7 +6,7 @@ type Reason string
 
 // Reasons of parsing: a single object, or objects against each other.
 const (
-	// ReasonBadRange: an entry of spec.addresses is no CIDR, range or address.
+	// ReasonBadRange: an entry of spec.addresses is no CIDR, range or address, or one at which no Service can be reached.
 	ReasonBadRange Reason = "BadRange"
 	// ReasonOverlap: two pools hold the same address; the older one wins.
 	ReasonOverlap Reason = "Overlap"
