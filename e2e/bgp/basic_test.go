@@ -12,6 +12,7 @@ import (
 const frrBasic = `
 router bgp 64513
  bgp router-id 198.51.100.1
+ bgp log-neighbor-changes
  no bgp ebgp-requires-policy
  neighbor $node4 remote-as 64512
  neighbor $node4 timers connect 1

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -270,4 +271,19 @@ func (c *cable) dir() string {
 		}
 	})
 	return dir
+}
+
+// logs waits until the router's log has a line with all the words.
+func logs(t *testing.T, f *router.FRR, words ...string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("the router logs %q", words), func() error {
+		text, err := f.Log()
+		for line := range strings.Lines(text) {
+			missing := slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) })
+			if !missing {
+				return nil
+			}
+		}
+		return errors.Join(err, errors.New("no such line"))
+	})
 }

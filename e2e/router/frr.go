@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -76,6 +78,12 @@ func (f *FRR) Configure(ctx context.Context, lines ...string) error {
 	}
 	_, err := f.box.run(ctx, args...)
 	return err
+}
+
+// Log returns what bgpd has logged.
+func (f *FRR) Log() (string, error) {
+	text, err := os.ReadFile(filepath.Join(f.box.place.Dir, "bgpd.log"))
+	return string(text), err
 }
 
 // Freeze stops bgpd where it is, as a router whose routing process hangs; Thaw lets it go on.

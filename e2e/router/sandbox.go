@@ -17,11 +17,14 @@ const inSandbox = "BELFRY_SANDBOX"
 // There the program is root of an empty machine: nothing that it mounts, starts or configures outlives it. It reaches no
 // other machine either; what it needs from there, before fetches, and says in environment variables where it is.
 func Sandbox(before func() (env []string, err error), f func() int) int {
-	if os.Getenv(inSandbox) != "" {
+	switch os.Getenv(inSandbox) {
+	case "new":
 		if err := settle(); err != nil {
 			fmt.Fprintln(os.Stderr, "sandbox:", err)
 			return 1
 		}
+		return f()
+	case "settled": // the program has started itself once more, inside
 		return f()
 	}
 	if os.Geteuid() != 0 {
@@ -35,7 +38,7 @@ func Sandbox(before func() (env []string, err error), f func() int) int {
 	}
 	args := append([]string{"--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", os.Args[0]}, os.Args[1:]...)
 	cmd := exec.Command("unshare", args...)
-	cmd.Env = append(append(os.Environ(), env...), inSandbox+"=1")
+	cmd.Env = append(append(os.Environ(), env...), inSandbox+"=new")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	signal.Ignore(os.Interrupt) // a terminal sends it to the program inside, too, and that decides
@@ -67,5 +70,5 @@ func settle() error {
 			return err
 		}
 	}
-	return nil
+	return os.Setenv(inSandbox, "settled")
 }

@@ -61,10 +61,7 @@ func (l *link) run(ctx context.Context) error {
 
 	in, out := newStream(inner, l.session.HoldTime), newStream(outer, l.session.HoldTime)
 	if err := l.greet(in, out); err != nil {
-		var n *wire.Notification
-		if errors.As(err, &n) && !isReceived(err) {
-			l.farewell(out, *n)
-		}
+		l.part(err, out)
 		return err
 	}
 	return l.pump(in, out)
