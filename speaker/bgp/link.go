@@ -29,7 +29,9 @@ type link struct {
 	opened func(opened) error
 	// established is called once, when the router has confirmed.
 	established func()
-	count       func(direction string, t wire.Type)
+	// word is what the router is to be told should GoBGP end the session without a word; nil for nothing.
+	word  func() *wire.Notification
+	count func(direction string, t wire.Type)
 }
 
 // opened is what the two ends have agreed on, and where they are.
@@ -150,7 +152,10 @@ func (l *link) pump(in, out *stream) error {
 // still unread, the connection would be reset and the word lost.
 func (l *link) part(why error, out *stream) {
 	var n *wire.Notification
-	if !errors.As(why, &n) || isReceived(why) {
+	if !errors.As(why, &n) {
+		n = l.word() // before the session is established, GoBGP just closes
+	}
+	if n == nil || isReceived(why) {
 		return
 	}
 	if !isSaid(why) {

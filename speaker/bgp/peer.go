@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+
+	"github.com/belfry-lb/belfry/speaker/bgp/wire"
 )
 
 // peer keeps one router told. Its goroutine owns all of this but status, which others read; what waits for the network is
@@ -46,8 +48,9 @@ type attempt struct {
 	agreed *opened
 	hops   hops
 	since  time.Time // of being established
-	// cause, if set, is why this end closed it.
+	// cause, if set, is why this end closed it, and word what the router is told then.
 	cause error
+	word  *atomic.Pointer[wire.Notification]
 }
 
 // meeting is the moment at which both ends have agreed and the link waits for the routes.
@@ -165,6 +168,7 @@ func (p *peer) begin(ctx context.Context) {
 	lctx, cancel := context.WithCancel(context.Background())
 	a := &attempt{
 		session: s, cancel: cancel, meetings: make(chan meeting), established: make(chan struct{}), ended: make(chan error, 1),
+		word: new(atomic.Pointer[wire.Notification]),
 	}
 	p.live = a
 	d := p.d
@@ -179,6 +183,7 @@ func (p *peer) begin(ctx context.Context) {
 			return <-reply
 		},
 		established: func() { a.established <- struct{}{} },
+		word:        a.word.Load,
 	}
 	p.env.metrics.attempts.WithLabelValues(p.name).Inc()
 	go func() {
@@ -301,6 +306,7 @@ func (p *peer) part(why error, text string, graceful bool) {
 		a.cancel()
 		return
 	}
+	a.word.Store(wire.Shutdown(text))
 	err := p.d.sync(context.Background(), nil, a.session)
 	if err == nil {
 		err = p.d.shutdown(context.Background(), text)

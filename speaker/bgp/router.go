@@ -202,8 +202,8 @@ func (o *owner) peer(ctx context.Context, name string) (*peer, error) {
 	return p, nil
 }
 
-// batch is how many servers are started at once.
-const batch = 8
+// batch is how many servers are started at once: more than most nodes have routers (see newDaemon).
+const batch = 16
 
 // daemon returns a server that no peer has.
 func (o *owner) daemon(ctx context.Context) (*daemon, error) {
