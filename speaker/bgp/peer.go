@@ -199,7 +199,7 @@ func (p *peer) way(s Session) func(context.Context) (net.Conn, error) {
 	}
 	return func(ctx context.Context) (net.Conn, error) {
 		if s.Interface != "" {
-			return nil, because(ReasonNoRouter, errors.New("no router advertises itself"))
+			return dialUnnumbered(ctx, s)
 		}
 		return dialRouter(ctx, s, s.Address)
 	}
