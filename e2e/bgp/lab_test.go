@@ -63,7 +63,6 @@ func newCable(t *testing.T) *cable {
 	}
 	ip(t, "netns", "add", c.ns)
 	t.Cleanup(func() { ip(t, "netns", "del", c.ns) })
-	ip(t, "link", "add", c.dev, "type", "veth", "peer", "name", "eth0", "netns", c.ns)
 	for _, key := range []string{"all", "default"} {
 		out, err := exec.Command("ip", "netns", "exec", c.ns, "sysctl", "-q", "-w", "net.ipv6.conf."+key+".accept_dad=0",
 			"net.ipv6.conf."+key+".forwarding=1", "net.ipv4.ip_forward=1").CombinedOutput()
@@ -71,6 +70,7 @@ func newCable(t *testing.T) *cable {
 			t.Fatalf("sysctl: %v: %s", err, out)
 		}
 	}
+	ip(t, "link", "add", c.dev, "type", "veth", "peer", "name", "eth0", "netns", c.ns)
 	ip(t, "addr", "add", c.node4.String()+"/24", "dev", c.dev)
 	ip(t, "addr", "add", c.node6.String()+"/64", "dev", c.dev, "nodad")
 	ip(t, "link", "set", c.dev, "up")
@@ -78,6 +78,16 @@ func newCable(t *testing.T) *cable {
 	ip(t, "-n", c.ns, "addr", "add", c.us4.String()+"/24", "dev", "eth0")
 	ip(t, "-n", c.ns, "addr", "add", c.us6.String()+"/64", "dev", "eth0", "nodad")
 	ip(t, "-n", c.ns, "link", "set", "eth0", "up")
+	// The carrier, and with it the link-local addresses, may take the kernel a second. Routers do not like to wait for them.
+	eventually(t, "both ends have link-local addresses", func() error {
+		for _, end := range [][]string{{"dev", c.dev}, {"-n", c.ns, "dev", "eth0"}} {
+			args := append(slices.Clone(end[:len(end)-2]), "-6", "addr", "show", "scope", "link")
+			if ip(t, append(args, end[len(end)-2:]...)...) == "" {
+				return fmt.Errorf("none at %v", end)
+			}
+		}
+		return nil
+	})
 	return c
 }
 
@@ -219,7 +229,7 @@ func (e *engine) established(d bgp.Desired) bgp.Status {
 // eventually waits, generously, for a condition.
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for {
 		err := f()
 		if err == nil {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,7 +63,7 @@ func open(p Place, script string, files map[string]string) (*box, error) {
 		return nil, err
 	}
 	go func() {
-		b.cmd.Wait()
+		_ = b.cmd.Wait() // reaps it; how it ended is in its log
 		close(b.ended)
 	}()
 	return b, nil
@@ -81,9 +82,7 @@ func writeFiles(p Place, files map[string]string) error {
 		"etc/passwd": string(passwd) + "frr:x:0:0::/:/bin/false\n",
 		"etc/group":  string(group) + "frr:x:0:\nfrrvty:x:0:\n",
 	}
-	for name, text := range files {
-		all[name] = text
-	}
+	maps.Copy(all, files)
 	for name, text := range all {
 		path := filepath.Join(p.Dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -126,7 +125,7 @@ func (b *box) child() (string, error) {
 
 // kill ends all processes at once, as a power cut does, and waits until they are gone.
 func (b *box) kill() {
-	b.cmd.Process.Kill()
+	_ = b.cmd.Process.Kill() // fails if it has ended, which is as good
 	<-b.ended
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -36,21 +37,39 @@ func StartFRR(ctx context.Context, p Place, conf string) (*FRR, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	err = until(ctx, func() error {
+		out, err := b.run(ctx, "vtysh", "-c", "show daemons")
 		for _, daemon := range []string{"zebra", "bgpd", "bfdd"} {
-			if _, err := b.run(ctx, "vtysh", "-d", daemon, "-c", "show version"); err != nil {
-				return err
+			if err == nil && !strings.Contains(out, daemon) {
+				err = fmt.Errorf("%s has not started", daemon)
 			}
 		}
-		return nil
+		return err
 	})
 	if err == nil {
 		_, err = b.run(ctx, "vtysh", "-b")
+	}
+	if err == nil {
+		err = f.took(ctx, conf)
 	}
 	if err != nil {
 		b.kill()
 		return nil, fmt.Errorf("starting FRR in %s: %w", p.NetNS, err)
 	}
 	return f, nil
+}
+
+// took checks that the routers of a configuration are there: vtysh is content when it reaches only some of the daemons.
+func (f *FRR) took(ctx context.Context, conf string) error {
+	running, err := f.Show(ctx, "show running-config")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(conf) {
+		if strings.HasPrefix(line, "router ") && !strings.Contains(running, line) {
+			return fmt.Errorf("%q is not in the running configuration", strings.TrimSpace(line))
+		}
+	}
+	return nil
 }
 
 // Show runs one command of vtysh.

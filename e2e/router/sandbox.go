@@ -43,8 +43,7 @@ func Sandbox(before func() (env []string, err error), f func() int) int {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	signal.Ignore(os.Interrupt) // a terminal sends it to the program inside, too, and that decides
 	err = cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode()
 	}
 	if err != nil {
@@ -66,8 +65,11 @@ func settle() error {
 		}
 	}
 	for _, name := range []string{"all", "default"} {
-		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/accept_dad", []byte("0"), 0o644); err != nil {
-			return err
+		// Addresses are there at once, and no router gives us one that would be taken for a source.
+		for _, key := range []string{"accept_dad", "accept_ra"} {
+			if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/"+key, []byte("0"), 0o644); err != nil {
+				return err
+			}
 		}
 	}
 	return os.Setenv(inSandbox, "settled")

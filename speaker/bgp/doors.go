@@ -173,7 +173,6 @@ func welcome(door *door, conn *net.TCPConn) {
 		c.answer <- answer{err: because(ReasonInternal, err)}
 		return
 	}
-	setUserTimeout(conn, c.session.HoldTime)
 	c.answer <- answer{conn: conn}
 }
 
@@ -194,7 +193,7 @@ func shut(open map[at]*door, sessions []Session) {
 		}
 		for router := range door.keys {
 			if !needed[where][router] {
-				door.know(router, "") // a password too many shuts out nobody who was not to be
+				_ = door.know(router, "") // a password too many shuts out nobody who was not to be
 			}
 		}
 	}

@@ -176,7 +176,7 @@ func TestFuzzingRouter(t *testing.T) {
 				return
 			}
 			go func() {
-				for _, _, err := c.readWhole(); err == nil; _, _, err = c.readWhole() { //nolint:revive // reads what comes
+				for _, _, err := c.readWhole(); err == nil; _, _, err = c.readWhole() {
 				}
 			}()
 			if c.write(o) != nil || c.write(wire.Keepalive()) != nil {
@@ -211,20 +211,39 @@ func settled(t testing.TB, before int) {
 	}
 }
 
-// TestFlapsDoNotGrow loses the session again and again.
-func TestFlapsDoNotGrow(t *testing.T) {
-	b := newBench(t)
-	flap := func(n int) {
-		for range n {
-			b.works(t)
-		}
+// TestEndingsDoNotGrow ends sessions in each way, again and again.
+func TestEndingsDoNotGrow(t *testing.T) {
+	nothing := func(wire.Type, []byte) {}
+	tests := map[string]func(*fakeConn){
+		"at once": func(*fakeConn) {},
+		"wrong ASN": func(c *fakeConn) {
+			c.read()
+			c.write(wire.Open{ASN: 7, HoldTime: 9, RouterID: fakeOpen().RouterID}.Append(nil))
+			c.listen(nothing)
+		},
+		"after OPEN": func(c *fakeConn) { c.read(); c.write(fakeOpen().Append(nil)); c.read() },
+		"shutdown":   func(c *fakeConn) { c.greet(fakeOpen()); c.write(wire.Shutdown("").Append(nil)); c.listen(nothing) },
+		"junk":       func(c *fakeConn) { c.greet(fakeOpen()); c.write(make([]byte, 100)); c.listen(nothing) },
+		"later":      func(c *fakeConn) { c.greet(fakeOpen()); c.readWhole(); c.readWhole() },
 	}
-	flap(50)
-	goroutines, before := runtime.NumGoroutine(), heap()
-	flap(300)
-	settled(t, goroutines)
-	if after := heap(); after > before+4<<20 {
-		t.Errorf("the heap grew from %d to %d kB in 300 flaps", before>>10, after>>10)
+	for name, talk := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			end := func(n int) {
+				for range n {
+					b.run(t, talk)
+				}
+			}
+			b.works(t)
+			end(50)
+			goroutines, before := runtime.NumGoroutine(), heap()
+			end(300)
+			settled(t, goroutines)
+			if after := heap(); after > before+4<<20 {
+				t.Errorf("the heap grew from %d to %d kB over 300 sessions", before>>10, after>>10)
+			}
+			b.works(t)
+		})
 	}
 }
 

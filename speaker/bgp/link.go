@@ -55,13 +55,13 @@ func (l *link) run(ctx context.Context) error {
 		return err
 	}
 	defer outer.Close()
-	stop := context.AfterFunc(ctx, func() {
-		outer.Close()
-		inner.Close()
-	})
+	stop := context.AfterFunc(ctx, func() { outer.Close() })
 	defer stop()
 
 	in, out := newStream(inner, l.session.HoldTime), newStream(outer, l.session.HoldTime)
+	// GoBGP gets to the end of what it has been sent, and closes, before its neighbour is deleted: it leaks a goroutine for
+	// each message that it does not get to.
+	defer in.finish()
 	if err := l.greet(in, out); err != nil {
 		l.part(err, out)
 		return err
@@ -94,7 +94,9 @@ func (l *link) greet(in, out *stream) error {
 		return because(ReasonReset, err)
 	}
 	out.patience = time.Duration(agreed.HoldTime) * time.Second
-	setUserTimeout(out.conn, out.patience)
+	if err := setUserTimeout(out.conn, out.patience); err != nil {
+		return because(ReasonReset, err)
+	}
 	if err := l.opened(opened{
 		agreed: agreed, router: router, local: addrPort(out.conn.LocalAddr()), remote: addrPort(out.conn.RemoteAddr()),
 	}); err != nil {
@@ -140,10 +142,13 @@ func (l *link) pump(in, out *stream) error {
 		}
 	}
 	l.part(why, out)
-	in.conn.Close()
 	out.conn.Close()
+	in.halfClose()
+	if err := in.conn.SetReadDeadline(time.Now().Add(drainTime)); err != nil {
+		in.conn.Close()
+	}
 	for range left {
-		<-ends
+		<-ends //nolint:errcheck // only says that its connection was closed
 	}
 	return why
 }

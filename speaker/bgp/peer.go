@@ -212,14 +212,15 @@ func (p *peer) meet(o opened) error {
 		return errors.New("the session is no longer wanted")
 	}
 	a.agreed = &o
-	return p.tell()
+	p.tell()
+	return nil
 }
 
 // tell makes GoBGP announce what is wanted, as far as this session can carry it.
-func (p *peer) tell() error {
+func (p *peer) tell() {
 	a := p.live
 	if a.deadline != nil {
-		return nil
+		return
 	}
 	local := a.agreed.local.Addr()
 	a.hops = settle(p.session, local, siblings(local), a.agreed.agreed)
@@ -237,7 +238,6 @@ func (p *peer) tell() error {
 		p.publish(p.established(withheld))
 	}
 	a.agreed.withheld = withheld
-	return nil
 }
 
 func (p *peer) establish() {

@@ -91,8 +91,7 @@ func isReceived(err error) bool { return from(err) == them }
 func isSaid(err error) bool     { return from(err) == ourself }
 
 func from(err error) sender {
-	var e *ending
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*ending](err); ok {
 		return e.from
 	}
 	return nobody
@@ -136,8 +135,7 @@ func classifyDial(s Session, err error) error {
 
 // reasonOf splits an error for a status.
 func reasonOf(err error) (Reason, string) {
-	var e *ending
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*ending](err); ok {
 		return e.reason, e.Error()
 	}
 	return ReasonInternal, err.Error()

@@ -1,7 +1,6 @@
 package bgp
 
 import (
-	"maps"
 	"net/netip"
 	"time"
 
@@ -122,5 +121,3 @@ const (
 	// ReasonAttributes: the attributes do not fit into a message.
 	ReasonAttributes Reason = "InvalidAttributes"
 )
-
-func (r Running) clone() Running { return Running{Peers: maps.Clone(r.Peers)} }

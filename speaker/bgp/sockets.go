@@ -71,25 +71,30 @@ const (
 
 // speaks waits for the first byte of the server's OPEN and leaves it unread. Without one, it closes the connection.
 func speaks(conn net.Conn) bool {
-	conn.SetReadDeadline(time.Now().Add(daemonTime))
-	defer conn.SetReadDeadline(time.Time{})
-	raw, err := conn.(*net.TCPConn).SyscallConn()
-	if err != nil {
+	n, err := peek(conn, time.Now().Add(daemonTime))
+	if err != nil || n <= 0 {
 		conn.Close()
 		return false
 	}
-	n := 0
+	return true
+}
+
+// peek waits until something can be read, or the other end has closed, and returns how many bytes it has seen, at most 1.
+func peek(conn net.Conn, deadline time.Time) (n int, err error) {
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	if err := conn.SetReadDeadline(deadline); err != nil {
+		return 0, err
+	}
 	err = raw.Read(func(fd uintptr) bool {
 		var b [1]byte
 		var errno error
 		n, _, errno = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK)
 		return !errors.Is(errno, unix.EAGAIN)
 	})
-	if err != nil || n <= 0 {
-		conn.Close()
-		return false
-	}
-	return true
+	return n, errors.Join(err, conn.SetReadDeadline(time.Time{}))
 }
 
 // prepare sets a socket's options before it connects.
@@ -156,16 +161,14 @@ func setMD5(fd int, addr netip.Addr, key string) error {
 }
 
 // setUserTimeout bounds how long the other end may leave something unacknowledged, or its window closed (RFC 5482).
-func setUserTimeout(conn net.Conn, d time.Duration) {
-	tcp, ok := conn.(*net.TCPConn)
-	if !ok {
-		return
+func setUserTimeout(conn net.Conn, d time.Duration) error {
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return err
 	}
-	if raw, err := tcp.SyscallConn(); err == nil {
-		control(raw, func(fd int) error {
-			return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
-		})
-	}
+	return control(raw, func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+	})
 }
 
 func control(c syscall.RawConn, f func(fd int) error) error {

@@ -67,7 +67,7 @@ func (s *stream) write(b []byte) error {
 // halfClose tells the other end that nothing more comes.
 func (s *stream) halfClose() {
 	if tcp, ok := s.conn.(*net.TCPConn); ok {
-		tcp.CloseWrite()
+		_ = tcp.CloseWrite() // fails if the other end has closed, which is as good
 	}
 }
 
@@ -76,6 +76,13 @@ const drainTime = 500 * time.Millisecond
 
 // drain reads until the other end has closed, too, or drainTime is over.
 func (s *stream) drain() {
-	s.conn.SetReadDeadline(time.Now().Add(drainTime))
-	io.Copy(io.Discard, s.conn)
+	if s.conn.SetReadDeadline(time.Now().Add(drainTime)) == nil {
+		_, _ = io.Copy(io.Discard, s.conn) // any end will do
+	}
+}
+
+// finish tells the other end that nothing more comes and waits until it has closed, too.
+func (s *stream) finish() {
+	s.halfClose()
+	s.drain()
 }

@@ -26,7 +26,7 @@ const (
 )
 
 // Notification says why a session ends. It is an error: a parser's findings are answered with it.
-type Notification struct {
+type Notification struct { //nolint:errname // a message in the first place, and only then an error
 	Code, Subcode uint8
 	Data          []byte
 }
