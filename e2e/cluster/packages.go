@@ -232,3 +232,24 @@ func toolPaths(bin, tools, path string) []string {
 		"XTABLES_LIBDIR=" + tools + "/xtables",
 	}
 }
+
+// Packages returns a directory in which the named Debian packages are unpacked, with what they need and the machine lacks. It downloads
+// them once; nothing is installed.
+func Packages(ctx context.Context, log io.Writer, names ...string) (string, error) {
+	parent, err := cacheDir("packages")
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(parent, digest([]byte(osRelease()), []byte(strings.Join(names, " "))))
+	unlock, err := lockFile(ctx, dir+".lock")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if !exists(dir) {
+		if err := fetch(ctx, names, dir, log); err != nil {
+			return "", fmt.Errorf("fetching %s: %w", strings.Join(names, ", "), err)
+		}
+	}
+	return filepath.Join(dir, "root"), nil
+}
