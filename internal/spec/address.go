@@ -63,7 +63,7 @@ func parseCIDR(s string) (Range, error) {
 		return Range{}, fmt.Errorf("%q has host bits set: write %s for the whole network, or %s for the one address",
 			s, m, netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))
 	}
-	return Range{p.Addr(), LastOf(p)}, nil
+	return rangeOf(p), nil
 }
 
 func parseFromTo(s string) (Range, error) {
@@ -92,6 +92,9 @@ func parseAddr(s string) (netip.Addr, error) {
 	}
 	return a.Unmap(), nil
 }
+
+// rangeOf returns all addresses of a prefix.
+func rangeOf(p netip.Prefix) Range { return Range{p.Masked().Addr(), LastOf(p)} }
 
 // LastOf returns the highest address of a prefix.
 func LastOf(p netip.Prefix) netip.Addr {

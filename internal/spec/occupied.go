@@ -64,5 +64,5 @@ func occupy(out []Occupied, cidr, what string) []Occupied {
 	if err != nil {
 		return out
 	}
-	return append(out, Occupied{Range{p.Masked().Addr(), LastOf(p)}, what})
+	return append(out, Occupied{rangeOf(p), what})
 }

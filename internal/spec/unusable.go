@@ -23,8 +23,7 @@ func specials() []special {
 // checkUsable tells what in a range no Service can be reached at.
 func checkUsable(r Range) error {
 	for _, s := range specials() {
-		p := netip.MustParsePrefix(s.cidr)
-		if r.Overlaps(Range{p.Addr(), LastOf(p)}) {
+		if r.Overlaps(rangeOf(netip.MustParsePrefix(s.cidr))) {
 			return fmt.Errorf("%s reaches into %s (%s), where no Service can be reached: leave that out", r, s.cidr, s.what)
 		}
 	}
