@@ -64,6 +64,6 @@ func CanServe(s Service, node string) bool {
 // allowed tells whether one of the advertisements allows the interface.
 func allowed(name string, advs []spec.L2Advertisement) bool {
 	return slices.ContainsFunc(advs, func(a spec.L2Advertisement) bool {
-		return len(a.Interfaces) == 0 || slices.Contains(a.Interfaces, name)
+		return a.SelectsInterface(name)
 	})
 }

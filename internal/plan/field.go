@@ -37,12 +37,7 @@ type runner struct {
 
 func (w World) field(key fieldKey) *field {
 	f := &field{fieldKey: key, refused: map[spec.Reason]int{}}
-	var advs []spec.L2Advertisement
-	for _, a := range w.Config.L2Advertisements {
-		if a.SelectsPool(key.pool) {
-			advs = append(advs, a)
-		}
-	}
+	advs := w.Config.L2Of(key.pool)
 	f.advertised = len(advs) > 0
 	for _, n := range w.Nodes {
 		interfaces, reason := n.eligible(advs, key.family)
