@@ -24,6 +24,10 @@ const (
 	ReasonNotSelected spec.Reason = "NodeNotSelected"
 	// ReasonNoSpeaker: no speaker of the node is seen alive.
 	ReasonNoSpeaker spec.Reason = "NoSpeaker"
+	// ReasonNodeSilent: other speakers have found that the node does not answer at all.
+	ReasonNodeSilent spec.Reason = "NodeSilent"
+	// ReasonDataplane: the node's kube-proxy says that it cannot carry packets.
+	ReasonDataplane spec.Reason = "DataplaneUnhealthy"
 	// ReasonSpeakerNotReady: the node's speaker is starting, or about to leave.
 	ReasonSpeakerNotReady spec.Reason = "SpeakerNotReady"
 	// ReasonNodeNotReady: the Node is not Ready, or its network is unavailable.
