@@ -50,6 +50,8 @@ type Facts struct {
 	Claims []Claim            // its own, by address; as last known when the speaker is away
 	Ceded  []Cession          // addresses that it has left to another node, by address
 	Absent map[string][]Claim // the claims of nodes that are away, by node and address
+	// Heard are the addresses that nobody has announced yet and another node was heard to have, with that node's name.
+	Heard map[netip.Addr]string
 }
 
 // Claim says that a node has an address.
