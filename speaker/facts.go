@@ -21,7 +21,7 @@ type facts struct {
 	Verdicts   map[string]string     `json:"verdicts,omitempty"` // about the nodes that this one probes: liveness.State
 	Heard      map[netip.Addr]string `json:"heard,omitempty"`    // nodes that were heard to have addresses of ours
 	Steady     bool                  `json:"steady,omitempty"`
-	Unserving  string                `json:"unserving,omitempty"`
+	Dataplane  plan.Dataplane        `json:"dataplane,omitempty"`
 }
 
 // claims are those of one kind.
@@ -129,8 +129,9 @@ func decodeFacts(b []byte) (heardFacts, error) {
 type book map[string]page
 
 type page struct {
-	raw   string
-	facts heardFacts
+	raw        string
+	facts      heardFacts
+	interfaces []plan.Interface // the last that were told, if there are none any more
 }
 
 // read returns what is known of a node whose speaker now tells raw, nil while that has not arrived. Of facts that cannot
@@ -141,7 +142,10 @@ func (b book) read(node string, raw []byte) (heardFacts, error) {
 		return p.facts, nil
 	}
 	f, err := decodeFacts(raw)
-	b[node] = page{string(raw), f}
+	if len(f.Interfaces) > 0 {
+		p.interfaces = f.Interfaces
+	}
+	b[node] = page{string(raw), f, p.interfaces}
 	return f, err
 }
 

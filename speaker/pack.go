@@ -100,3 +100,9 @@ func expand(list []string) (out []netip.Addr, _ error) {
 	}
 	return out, nil
 }
+
+// equalFacts tells whether the others would hear the same.
+func equalFacts(a, b plan.Facts) bool {
+	return slices.Equal(a.Claims, b.Claims) && slices.Equal(a.Ceded, b.Ceded) && maps.Equal(a.Heard, b.Heard) &&
+		maps.EqualFunc(a.Absent, b.Absent, slices.Equal[[]plan.Claim])
+}

@@ -7,6 +7,13 @@ import (
 	"github.com/belfry-lb/belfry/speaker/members"
 )
 
+const (
+	// RestartWindow is how long addresses wait for a speaker that restarts, by default.
+	RestartWindow = 10 * time.Second
+	// holdDown is how long a speaker has been ready until it takes addresses from others that are well, by default.
+	holdDown = 30 * time.Second
+)
+
 // presence makes out of the members' comings and goings what a plan asks about each node. It keeps the clocks that plans
 // have not. Away lasts for a window at most.
 //
@@ -84,8 +91,8 @@ func (t *trace) see(m members.Member) (healed bool) {
 	if came || m.State == members.Starting || m.State == members.Restarting {
 		t.fit = false
 	}
-	t.known, t.state, t.joins, t.current = true, m.State, m.Joins, m.Current
-	t.fit = t.fit || m.State == members.Ready && m.Current
+	t.known, t.state, t.joins, t.current = true, m.State, m.Joins, m.Current && m.Facts != nil
+	t.fit = t.fit || m.State == members.Ready && t.current
 	return healed
 }
 

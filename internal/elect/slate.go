@@ -2,6 +2,7 @@ package elect
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 )
 
@@ -97,4 +98,32 @@ func (s *Slate) best(need Fitness) int {
 		return s.steady
 	}
 	return s.acquires
+}
+
+// First returns the n most preferred nodes that may acquire an address, all but one, loads left aside.
+func (s *Slate) First(a netip.Addr, n, but int) []int {
+	hash := hashAddr(a)
+	order := func(i, j int) bool {
+		if s.ranks[i] != s.ranks[j] {
+			return s.ranks[i] < s.ranks[j]
+		}
+		return mix(hash^s.candidates[i].Hash) > mix(hash^s.candidates[j].Hash)
+	}
+	var first []int // few: places, the best first
+	for i, c := range s.candidates {
+		if c.Fit&Acquires == 0 || c.Node == but {
+			continue
+		}
+		at := len(first)
+		for at > 0 && order(i, first[at-1]) {
+			at--
+		}
+		if first = slices.Insert(first, at, i); len(first) > n {
+			first = first[:n]
+		}
+	}
+	for k, i := range first {
+		first[k] = s.candidates[i].Node
+	}
+	return first
 }

@@ -89,12 +89,12 @@ func (n Node) canAcquire() spec.Reason {
 		return ReasonSpeakerNotReady
 	case !n.Node.Ready:
 		return ReasonNodeNotReady
-	case n.Unserving != "":
-		return ReasonDataplane
 	case n.Excluded:
 		return ReasonExcluded
 	case n.Draining:
 		return ReasonDraining
+	case n.Dataplane == DataplaneUnhealthy, n.Dataplane == DataplaneWaiting:
+		return ReasonDataplane
 	}
 	return ""
 }

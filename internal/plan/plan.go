@@ -21,6 +21,9 @@ type Plan struct {
 	Facts
 	// Waiting are the addresses of planned moves that wait for the node that has them to let go, sorted.
 	Waiting []netip.Addr
+	// Successors names, for each node with addresses, who would be the first to take them over: one list for each of some
+	// of its addresses. They are the ones to watch it.
+	Successors map[string][][]string
 }
 
 // Withheld is an address that this node does not announce, and why.
@@ -59,6 +62,7 @@ func (b *board) plan(services []*Service, own Own, node string) Plan {
 		d.decide(s, results[s.place])
 	}
 	d.finish()
+	d.plan.Successors = b.successors()
 	for _, s := range services {
 		for _, a := range s.Held {
 			at := b.seats[a]

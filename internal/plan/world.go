@@ -34,13 +34,12 @@ type Service struct {
 // Node is a node of the cluster and what its speaker, and others about it, tell.
 type Node struct {
 	spec.Node
-	Alive  bool // its speaker is a member of the group, and has not said that it is about to stop
-	Ready  bool // its speaker is ready to acquire addresses
-	Away   bool // its speaker restarts: it said so, or its node still lives, or it is just back; and it is not overdue
-	Silent bool // another speaker has found that not even the node answers
-	Steady bool // its speaker has been ready for so long that it may take addresses from others that are well
-	// Unserving is what keeps packets that reach the node from being carried on; "": nothing that is known.
-	Unserving  string
+	Alive      bool // its speaker is a member of the group, and has not said that it is about to stop
+	Ready      bool // its speaker is ready to acquire addresses
+	Away       bool // its speaker restarts: it said so, or its node still lives, or it is just back; and it is not overdue
+	Silent     bool // another speaker has found that not even the node answers
+	Steady     bool // its speaker has been ready for so long that it may take addresses from others that are well
+	Dataplane  Dataplane
 	Interfaces []Interface // as last known when its speaker is away
 	Facts
 }
