@@ -77,15 +77,6 @@ func stations(nodes []plan.Node, self string) map[l2.MAC]string {
 	return out
 }
 
-// proven lists the addresses that are announced, after whatever question.
-func proven(r l2.Running) map[netip.Addr]bool {
-	out := make(map[netip.Addr]bool, len(r.Addresses))
-	for a := range r.Addresses {
-		out[a] = true
-	}
-	return out
-}
-
 func (p *passer) logChanges(was, is l2.Running) {
 	if gained := without(is.Addresses, was.Addresses); gained != nil {
 		p.o.Log.Info("Announcing", "address", gained, "node", p.o.Node)

@@ -114,7 +114,8 @@ func (m *mind) join(c spec.Node, now time.Time, v liveness.State) plan.Node {
 	return n
 }
 
-// tally makes the speakers' verdicts one for each node: what most of them say, and of two the worse.
+// tally makes the speakers' verdicts one for each node: what most of them say. Where as many are of another opinion, a refusal
+// proves life, for a kernel holds many of them back; an answer does not, for it may be of the moment before.
 func tally(heard map[string]heardFacts) map[string]liveness.State {
 	votes := map[string]map[string]int{}
 	for _, f := range heard {
@@ -129,7 +130,7 @@ func tally(heard map[string]heardFacts) map[string]liveness.State {
 	for node, v := range votes {
 		silent, refused, answering := v[liveness.Silent.String()], v[liveness.Refused.String()], v[liveness.Answering.String()]
 		switch {
-		case silent > 0 && silent >= refused+answering:
+		case silent > refused && silent >= refused+answering:
 			out[node] = liveness.Silent
 		case refused > 0 && refused+silent >= answering:
 			out[node] = liveness.Refused

@@ -190,6 +190,7 @@ func (p *passer) pass(ctx context.Context) error {
 	if err := p.apply(ctx, should, w.Nodes); err != nil {
 		return errors.Join(untold, err)
 	}
+	should.Prove(func(a netip.Addr) bool { return p.running.Addresses[a] != nil })
 	if p.mind.learn(now, should) {
 		untold = errors.Join(untold, p.tell(now, interfaces))
 	}
@@ -224,7 +225,7 @@ func (p *passer) world(ctx context.Context, now time.Time, roster []members.Memb
 	w.Nodes = p.mind.nodes(now, cluster, roster)
 	plan.Settle(w.Nodes, p.o.NodeRules)
 	p.leave(w.Nodes)
-	w.Own = plan.Own{Overdue: p.mind.overdue(now), Proven: proven(p.running)}
+	w.Own = plan.Own{Overdue: p.mind.overdue(now)}
 	return w, nil
 }
 

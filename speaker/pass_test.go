@@ -189,7 +189,7 @@ func TestTakesPartInOrder(t *testing.T) {
 		}
 		story := []string{
 			`{"interfaces":[],"dataplane":"healthy"}`, told(""), "ready",
-			told(`"claims":[{"epoch":1,"fresh":true,"addresses":["192.0.2.100"]}],`), told(`"claims":[{"epoch":1,"addresses":["192.0.2.100"]}],`),
+			told(`"claims":[{"epoch":1,"addresses":["192.0.2.100"]}],`),
 		}
 		if diff := cmp.Diff(story, r.members.story); diff != "" {
 			t.Error(diff)

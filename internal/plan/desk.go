@@ -70,7 +70,7 @@ func (d *desk) decide(s *seat, r elect.Result) {
 
 // hold: the address is this node's.
 func (d *desk) hold(s *seat, c *claim) {
-	mine := Claim{Addr: s.addr, Epoch: c.Epoch, Fresh: c.fresh && !d.own.Proven[s.addr] && s.conflicts() == spec.ConflictProbe}
+	mine := Claim{Addr: s.addr, Epoch: c.Epoch, Fresh: c.fresh && s.conflicts() == spec.ConflictProbe}
 	if c.From != elect.None && d.ledger.live(c.From, s.addr) != nil {
 		mine.From = d.nodes[c.From].Name
 		if d.answers(s, c.From) && !d.own.Overdue[s.addr] {

@@ -26,6 +26,16 @@ type Plan struct {
 	Successors map[string][][]string
 }
 
+// Prove takes the addresses off the list of those that the network must be asked about which are announced: it was asked, and
+// nobody else has them.
+func (p *Plan) Prove(announced func(netip.Addr) bool) {
+	for i := range p.Claims {
+		if c := &p.Claims[i]; c.Fresh && announced(c.Addr) {
+			c.Fresh = false
+		}
+	}
+}
+
 // Withheld is an address that this node does not announce, and why.
 type Withheld struct {
 	Service types.NamespacedName

@@ -19,8 +19,6 @@ type World struct {
 type Own struct {
 	// Overdue are the addresses that this node was about to take over in a planned move, and has waited for long enough.
 	Overdue map[netip.Addr]bool
-	// Proven are the addresses about which the network was asked, and nobody else has them.
-	Proven map[netip.Addr]bool
 }
 
 // Service is a Service and where its pods are.
