@@ -3,6 +3,7 @@ package speaker
 import (
 	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -13,8 +14,13 @@ import (
 	"github.com/belfry-lb/belfry/speaker/members"
 )
 
-// handoverWait is how long the next owner of an address waits for the present one to let go.
-const handoverWait = 100 * time.Millisecond
+const (
+	// handoverWait is how long the next owner of an address waits for the present one to let go.
+	handoverWait = 100 * time.Millisecond
+	// disbelief is how long others must have found this node silent until it gives its addresses up: what they say when a
+	// partition has just healed is of before.
+	disbelief = time.Second
+)
 
 // mind is what a speaker carries from one pass to the next. It is told the time and talks to nobody, so that clusters of
 // them can be simulated.
@@ -30,6 +36,7 @@ type mind struct {
 	contests map[netip.Addr]contest
 	readyAt  time.Time // zero while starting
 	leaving  bool      // everything is to be handed over
+	silentAt time.Time // since when others have found this node silent; zero while they do not
 }
 
 // contest counts how often an address was claimed by another node, too, and how often that was over: each time the
@@ -70,7 +77,13 @@ func (m *mind) steady(now time.Time) bool {
 func (m *mind) nodes(now time.Time, cluster []spec.Node, roster []members.Member) []plan.Node {
 	heard := m.hear(roster)
 	verdicts := tally(heard)
-	m.presence.look(now, roster, verdicts, mentioned(heard))
+	m.presence.look(now, roster, verdicts, slices.AppendSeq(mentioned(heard), maps.Keys(m.facts.Absent)))
+	switch {
+	case verdicts[m.node] != liveness.Silent:
+		m.silentAt = time.Time{}
+	case m.silentAt.IsZero():
+		m.silentAt = now
+	}
 	present := make(map[string]bool, len(cluster))
 	nodes := make([]plan.Node, len(cluster))
 	for i, c := range cluster {
@@ -110,6 +123,7 @@ func (m *mind) join(c spec.Node, now time.Time, v liveness.State) plan.Node {
 	if c.Name == m.node {
 		n.Alive, n.Ready, n.Away = true, !m.readyAt.IsZero(), m.readyAt.IsZero()
 		n.Draining, n.Facts = n.Draining || m.leaving, m.facts
+		n.Silent = !m.silentAt.IsZero() && !now.Before(m.silentAt.Add(disbelief))
 	}
 	return n
 }
@@ -211,6 +225,9 @@ func (m *mind) next(now time.Time) time.Time {
 	}
 	if !m.readyAt.IsZero() {
 		sooner(m.readyAt.Add(m.holdDown))
+	}
+	if !m.silentAt.IsZero() {
+		sooner(m.silentAt.Add(disbelief))
 	}
 	for _, since := range m.waits {
 		sooner(since.Add(handoverWait))

@@ -220,7 +220,7 @@ func (p *passer) world(ctx context.Context, now time.Time, roster []members.Memb
 	if err != nil {
 		return w, err
 	}
-	p.recall(ctx)
+	p.recall(ctx, roster)
 	p.mind.leaving = p.farewell.drains()
 	w.Nodes = p.mind.nodes(now, cluster, roster)
 	plan.Settle(w.Nodes, p.o.NodeRules)

@@ -131,7 +131,7 @@ func newRig(t *testing.T) *rig {
 	r.passer = &passer{
 		o: Options{
 			Node: "n1", Namespace: ns, Version: "v1", MembersBind: netip.MustParseAddrPort("192.0.2.1:7947"),
-			Client: r.api, Log: r.logs.logger(),
+			Client: r.api, Direct: r.api, Log: r.logs.logger(),
 		},
 		gather: newGatherer(r.api), mind: newMind("n1", RestartWindow, holdDown, r.logs.logger()),
 		detector: &fakeDetector{changing: newSignal()}, farewell: newFarewell(), last: map[string]netip.Addr{},

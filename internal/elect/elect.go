@@ -86,12 +86,16 @@ func (b *ballot) count() (free, away []int) {
 // take finds the node of one rank that is to have the address, and counts it there: the highest score among those that
 // have not more than their share.
 func (b *ballot) take(i, rank int, need Fitness, but int) int {
-	s := b.addrs[i].Slate
-	sum, n := b.sum(s, rank, need, but)
+	sum, n := b.sum(b.addrs[i].Slate, rank, need, but)
 	if n == 0 {
 		return None
 	}
-	limit, hash := share(sum+1, n), hashAddr(b.addrs[i].Addr)
+	return b.below(share(sum+1, n), i, rank, need, but)
+}
+
+// below does so among those that have less than a limit.
+func (b *ballot) below(limit, i, rank int, need Fitness, but int) int {
+	s, hash := b.addrs[i].Slate, hashAddr(b.addrs[i].Addr)
 	best, bestScore := None, uint64(0)
 	for k, c := range s.candidates {
 		if s.ranks[k] != rank || c.Fit&need != need || c.Node == but || b.loads[c.Node] >= limit {
@@ -101,14 +105,16 @@ func (b *ballot) take(i, rank int, need Fitness, but int) int {
 			best, bestScore = c.Node, score
 		}
 	}
-	b.loads[best]++
+	if best != None {
+		b.loads[best]++
+	}
 	return best
 }
 
 // sum counts the nodes of one rank that may take an address, and what they have.
 func (b *ballot) sum(s *Slate, rank int, need Fitness, but int) (sum, n int) {
 	for k, c := range s.candidates {
-		if s.ranks[k] == rank && c.Fit&need == need && c.Node != but {
+		if s.ranks[k] == rank && c.Fit != 0 && c.Fit&need == need && c.Node != but {
 			sum, n = sum+b.loads[c.Node], n+1
 		}
 	}

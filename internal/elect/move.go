@@ -44,10 +44,9 @@ func (b *ballot) balance() {
 		slate *Slate
 		rank  int
 	}
-	type total struct{ sum, n int }
 	totals := map[class]total{}
 	var due []int
-	limits := map[int]int{} // by address
+	of := map[int]total{} // by address
 	for i := range b.addrs {
 		if !b.settled(i) || b.results[i].Next != None {
 			continue
@@ -55,20 +54,21 @@ func (b *ballot) balance() {
 		key := class{b.addrs[i].Slate, b.rank(i)}
 		t, ok := totals[key]
 		if !ok {
-			t.sum, t.n = b.sum(key.slate, key.rank, Acquires, None)
+			t.sum, t.n = b.sum(key.slate, key.rank, 0, None) // with those that are only away, or not ready, for now
 			totals[key] = t
 		}
 		if t.n > 1 && b.loads[b.results[i].Holder] > burden(t.sum, t.n) {
-			due, limits[i] = append(due, i), burden(t.sum, t.n)
+			due, of[i] = append(due, i), t
 		}
 	}
 	slices.SortFunc(due, b.misfit)
 	for _, i := range due {
-		if holder := b.results[i].Holder; b.loads[holder] > limits[i] {
-			b.relieve(i, holder)
-		}
+		b.relieve(i, of[i])
 	}
 }
+
+// total is what some nodes have together.
+type total struct{ sum, n int }
 
 // misfit orders addresses by how little they suit their holders.
 func (b *ballot) misfit(i, j int) int {
@@ -79,17 +79,15 @@ func (b *ballot) misfit(i, j int) int {
 	return cmp.Or(cmp.Compare(score(i), score(j)), byAddr(b.addrs)(i, j))
 }
 
-// relieve moves an address to a node of the same preference that has at least two addresses less.
-func (b *ballot) relieve(i, holder int) {
-	a := &b.addrs[i]
-	to := b.take(i, b.rank(i), a.Failback.need(), holder)
-	if to == None {
+// relieve moves an address, if its holder still has too many, to a node of the same preference that has less than its share.
+func (b *ballot) relieve(i int, t total) {
+	holder := b.results[i].Holder
+	if b.loads[holder] <= burden(t.sum, t.n) {
 		return
 	}
-	if b.loads[to] >= b.loads[holder] {
-		b.loads[to]--
-		return
+	need := b.addrs[i].Failback.need()
+	if to := b.below(share(t.sum, t.n), i, b.rank(i), need, holder); to != None {
+		b.results[i].Next = to
+		b.loads[holder]--
 	}
-	b.results[i].Next = to
-	b.loads[holder]--
 }

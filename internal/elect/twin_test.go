@@ -162,7 +162,14 @@ func slowTake(among []Candidate, a Address, load map[int]int) int {
 	for _, c := range among {
 		sum += load[c.Node]
 	}
-	below := slices.DeleteFunc(slices.Clone(among), func(c Candidate) bool { return load[c.Node] >= share(sum, len(among)) })
+	return slowBelow(share(sum, len(among)), among, a, load)
+}
+
+func slowBelow(limit int, among []Candidate, a Address, load map[int]int) int {
+	below := slices.DeleteFunc(slices.Clone(among), func(c Candidate) bool { return load[c.Node] >= limit })
+	if len(below) == 0 {
+		return None
+	}
 	best := slices.MaxFunc(below, func(c, d Candidate) int {
 		if mix(hashAddr(a.Addr)^c.Hash) > mix(hashAddr(a.Addr)^d.Hash) {
 			return 1
@@ -176,7 +183,7 @@ func slowTake(among []Candidate, a Address, load map[int]int) int {
 func slowBalance(addrs []Address, results map[netip.Addr]Result, load map[int]int) {
 	equals := func(a Address, need Fitness) (same []Candidate) {
 		for _, c := range a.Slate.candidates {
-			if c.Fit&need == need && better(c, on(a, results[a.Addr].Holder)) == 0 {
+			if c.Fit != 0 && c.Fit&need == need && better(c, on(a, results[a.Addr].Holder)) == 0 {
 				same = append(same, c)
 			}
 		}
@@ -184,7 +191,7 @@ func slowBalance(addrs []Address, results map[netip.Addr]Result, load map[int]in
 	}
 	type item struct {
 		Address
-		limit int
+		limit, most int
 	}
 	var over []item
 	for _, a := range addrs {
@@ -192,12 +199,12 @@ func slowBalance(addrs []Address, results map[netip.Addr]Result, load map[int]in
 		if !slowSettled(a, r) || r.Next != None {
 			continue
 		}
-		sum, same := 0, equals(a, Acquires)
+		sum, same := 0, equals(a, 0)
 		for _, c := range same {
 			sum += load[c.Node]
 		}
 		if len(same) > 1 && load[r.Holder] > burden(sum, len(same)) {
-			over = append(over, item{a, burden(sum, len(same))})
+			over = append(over, item{a, burden(sum, len(same)), share(sum, len(same))})
 		}
 	}
 	slices.SortStableFunc(over, func(x, y item) int {
@@ -212,12 +219,7 @@ func slowBalance(addrs []Address, results map[netip.Addr]Result, load map[int]in
 			continue
 		}
 		others := slices.DeleteFunc(equals(x.Address, x.Failback.need()), func(c Candidate) bool { return c.Node == r.Holder })
-		to := slowTake(others, x.Address, load)
-		switch {
-		case to == None:
-		case load[to] >= load[r.Holder]:
-			load[to]--
-		default:
+		if to := slowBelow(x.most, others, x.Address, load); to != None {
 			r.Next = to
 			load[r.Holder]--
 			results[x.Addr] = r
