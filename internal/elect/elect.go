@@ -43,8 +43,12 @@ type Result struct {
 // once; nodes is the number of nodes.
 func Elect(nodes int, addrs []Address) []Result {
 	b := &ballot{addrs: addrs, results: make([]Result, len(addrs)), loads: make([]int, nodes)}
-	free, away := b.count()
-	for _, i := range free {
+	due, away := b.count()
+	for _, i := range due {
+		if holder := b.results[i].Holder; holder != None {
+			b.loads[holder]++
+			continue
+		}
 		b.results[i].Next = b.take(i, addrs[i].Slate.acquires, Acquires, None)
 	}
 	b.failback()
@@ -62,25 +66,46 @@ type ballot struct {
 	loads   []int // addresses of each node, those that are coming included
 }
 
-// count finds the claims that decide, and the addresses without one and of nodes that are away, in order.
-func (b *ballot) count() (free, away []int) {
+// count finds the claims that decide and counts them. It returns what is due, in order: the addresses without a claim that
+// stands, and those that others have taken from the same nodes. These are counted when it is their turn, so that whoever is
+// first to hear of a node's end divides its addresses as those do who have heard the first claims on them already. It also
+// returns the addresses of nodes that are away, in order.
+func (b *ballot) count() (due, away []int) {
+	lost := map[int]bool{} // nodes whose claims on free addresses do not stand
 	for i, a := range b.addrs {
 		r := Result{Claim: a.claim(), Holder: None, Next: None, StandIn: None}
 		if r.Claim == None {
-			free = append(free, i)
+			due = append(due, i)
+			for _, c := range a.Claims {
+				lost[c.Node] = true
+			}
 		} else {
-			c := a.Claims[r.Claim]
-			r.Holder = c.Node
-			b.loads[c.Node]++
-			if c.Remembered {
+			r.Holder = a.Claims[r.Claim].Node
+			if a.Claims[r.Claim].Remembered {
 				away = append(away, i)
 			}
 		}
 		b.results[i] = r
 	}
-	slices.SortFunc(free, byAddr(b.addrs))
+	for i, a := range b.addrs {
+		switch holder := b.results[i].Holder; {
+		case holder == None:
+		case a.takenFrom(lost):
+			due = append(due, i)
+		default:
+			b.loads[holder]++
+		}
+	}
+	slices.SortFunc(due, byAddr(b.addrs))
 	slices.SortFunc(away, byAddr(b.addrs))
-	return free, away
+	return due, away
+}
+
+// takenFrom tells whether one of these nodes had the address before.
+func (a Address) takenFrom(nodes map[int]bool) bool {
+	return len(nodes) > 0 && slices.ContainsFunc(a.Claims, func(c Claim) bool {
+		return nodes[c.From] || nodes[c.Node] && !a.stands(c)
+	})
 }
 
 // take finds the node of one rank that is to have the address, and counts it there: the highest score among those that

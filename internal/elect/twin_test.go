@@ -60,9 +60,14 @@ func slowly(addrs []Address) map[netip.Addr]Result {
 		r := Result{slowClaim(a), None, None, None}
 		if r.Claim != None {
 			r.Holder = a.Claims[r.Claim].Node
-			load[r.Holder]++
 		}
 		results[a.Addr] = r
+	}
+	later := slowLater(addrs, results)
+	for _, r := range addrs {
+		if h := results[r.Addr].Holder; h != None && !later[r.Addr] {
+			load[h]++
+		}
 	}
 	edit := func(when func(Address, Result) bool, f func(Address, *Result)) {
 		for _, a := range addrs {
@@ -72,7 +77,11 @@ func slowly(addrs []Address) map[netip.Addr]Result {
 			}
 		}
 	}
-	edit(func(_ Address, r Result) bool { return r.Holder == None }, func(a Address, r *Result) {
+	edit(func(a Address, r Result) bool { return r.Holder == None || later[a.Addr] }, func(a Address, r *Result) {
+		if r.Holder != None {
+			load[r.Holder]++
+			return
+		}
 		r.Next = slowTake(firstClass(a, Acquires), a, load)
 	})
 	edit(slowSettled, func(a Address, r *Result) {
@@ -87,6 +96,30 @@ func slowly(addrs []Address) map[netip.Addr]Result {
 		r.StandIn = slowTake(slices.DeleteFunc(first, func(c Candidate) bool { return c.Node == r.Holder }), a, load)
 	})
 	return results
+}
+
+// slowLater finds the addresses that were taken from a node that has lost one which is still free.
+func slowLater(addrs []Address, results map[netip.Addr]Result) map[netip.Addr]bool {
+	later := map[netip.Addr]bool{}
+	for _, free := range addrs {
+		if results[free.Addr].Holder != None {
+			continue
+		}
+		for _, lost := range free.Claims {
+			for _, a := range addrs {
+				for _, c := range a.Claims {
+					bit := Keeps
+					if c.Remembered {
+						bit = Returns
+					}
+					if results[a.Addr].Holder != None && (c.From == lost.Node || c.Node == lost.Node && on(a, c.Node).Fit&bit == 0) {
+						later[a.Addr] = true
+					}
+				}
+			}
+		}
+	}
+	return later
 }
 
 func on(a Address, node int) Candidate {
