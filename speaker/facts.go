@@ -14,7 +14,9 @@ import (
 // facts is what a node alone knows and the other speakers must hear. It travels by gossip only, as JSON. Speakers of two
 // versions read each other's: fields may be added, none may change its type or its meaning.
 type facts struct {
-	Interfaces []plan.Interface `json:"interfaces"`
+	Interfaces []plan.Interface  `json:"interfaces"`
+	Verdicts   map[string]string `json:"verdicts,omitempty"` // about the nodes that this one probes: liveness.State
+	Keys       []string          `json:"keys,omitempty"`     // digests of the gossip keys held, the one that encrypts first
 }
 
 func factsOf(interfaces []l2.Interface) facts {

@@ -1,7 +1,6 @@
 package speaker
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -52,13 +51,14 @@ type passer struct {
 	gather    gatherer
 	group     group
 	announcer announcer
+	detector  detector
+	keys      func() []string // digests of the gossip keys held
 	report    func(v1beta1.SpeakerStatusStatus)
 	metrics   metrics
 	changed   signal
 	ready     *atomic.Bool
 
 	// What the last pass left behind.
-	key     []byte
 	peers   map[string]netip.AddrPort
 	running l2.Running
 	failed  bool
@@ -93,6 +93,7 @@ func (p *passer) wait(ctx context.Context, settled, opened *<-chan struct{}, ret
 		case <-retry:
 		case <-p.group.Changed():
 		case <-p.announcer.Changed():
+		case <-p.detector.Changed():
 		case <-*settled:
 			*settled = nil
 		case <-*opened:
@@ -163,7 +164,10 @@ func (p *passer) state() members.State {
 
 // tell gives the group what it must know of this node, and whom to look for.
 func (p *passer) tell(ctx context.Context, interfaces []l2.Interface) error {
-	mine, err := factsOf(interfaces).encode()
+	p.detector.SetTargets(probed(p.o.Node, p.group.Members(), p.o.LivenessBind.Port()))
+	f := factsOf(interfaces)
+	f.Verdicts, f.Keys = verdictsOf(p.detector), p.keys()
+	mine, err := f.encode()
 	if err != nil {
 		return err
 	}
@@ -178,15 +182,5 @@ func (p *passer) tell(ctx context.Context, interfaces []l2.Interface) error {
 		p.group.SetPeers(should)
 		p.peers = should
 	}
-	p.compareKey(ctx)
 	return nil
-}
-
-// compareKey tells once when the Secret does not hold the key in use any more.
-func (p *passer) compareKey(ctx context.Context) {
-	key, err := gossipKey(ctx, p.o.Client, p.o.Namespace)
-	if err == nil && !bytes.Equal(key, p.key) {
-		p.o.Log.V(1).Info("The gossip key has changed; speakers use the new one after their restart", "node", p.o.Node)
-		p.key = key
-	}
 }

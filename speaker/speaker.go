@@ -15,6 +15,7 @@ import (
 
 	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/speaker/l2"
+	"github.com/belfry-lb/belfry/speaker/liveness"
 	"github.com/belfry-lb/belfry/speaker/members"
 )
 
@@ -24,6 +25,10 @@ type Options struct {
 	Namespace   string         // where the speaker Pods and the gossip key are
 	Version     string         // of the program
 	MembersBind netip.AddrPort // address and port (TCP and UDP) of the group; all speakers use the same port and family
+	// LivenessBind is where liveness probes are answered (UDP); all speakers use the same port and family.
+	LivenessBind netip.AddrPort
+	// SnapshotDir is where a snapshot is kept for the next speaker in this Pod, in memory only; empty: nowhere.
+	SnapshotDir string
 	Failover    members.Profile
 	Exclude     []string // globs of interfaces never to announce on; nil: those of pods and CNIs
 	Classes     kube.Classes
@@ -44,7 +49,10 @@ type Speaker struct {
 	announcer *l2.Announcer
 	reporter  *reporter
 	metrics   metrics
+	source    *source     // o.Client
 	changed   signal      // something in the caches changed
+	dirty     signal      // the snapshot is behind
+	newSecret signal      // the gossip key's Secret may have changed
 	ready     atomic.Bool // the speaker takes part
 }
 
@@ -58,12 +66,17 @@ func New(o Options) (*Speaker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
+	reads := &source{Client: o.Client}
+	o.Client = reads
 	return &Speaker{
 		o:         o,
+		source:    reads,
 		announcer: announcer,
 		reporter:  newReporter(o.Node, o.Client, o.Direct, o.Log.WithName("status")),
 		metrics:   m,
 		changed:   newSignal(),
+		dirty:     newSignal(),
+		newSecret: newSignal(),
 	}, nil
 }
 
@@ -79,10 +92,19 @@ func (s *Speaker) Ready() error {
 }
 
 // Start announces until ctx ends. Then it leaves the group, so that others take over, and falls silent last. What it needs
-// to begin with (API server, gossip key, port) it waits for; it returns an error when a part fails for good.
+// to begin with (API server or snapshot, gossip key, port) it waits for; it returns an error when a part fails for good.
 func (s *Speaker) Start(ctx context.Context) error {
-	if !s.watch(ctx) || !s.o.Cache.WaitForCacheSync(ctx) {
-		return nil // told to stop before the API server was heard
+	parts, ctx := errgroup.WithContext(ctx)
+	synced := make(chan struct{})
+	parts.Go(func() error { s.sync(ctx, synced); return nil })
+	parts.Go(func() error { return s.speak(ctx, synced) })
+	return parts.Wait()
+}
+
+func (s *Speaker) speak(ctx context.Context, synced <-chan struct{}) error {
+	kept := loadSnapshot(s.o.SnapshotDir, s.o.Node, s.o.Client.Scheme(), s.o.Log)
+	if !s.begin(ctx, synced, kept) {
+		return nil
 	}
 	key, ok := s.awaitKey(ctx)
 	if !ok || !s.awaitPort(ctx) {
@@ -95,11 +117,38 @@ func (s *Speaker) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("building the group: %w", err)
 	}
-	return s.run(ctx, group, key)
+	probes, err := s.newDetector(key)
+	if err != nil {
+		return err
+	}
+	var before [][]byte
+	if kept != nil {
+		before = kept.keys
+	}
+	keys := newKeyring(key, before)
+	keys.node, keys.group, keys.log, keys.look, keys.told = s.o.Node, group, s.o.Log, s.newSecret, func() { s.showKeys(keys); s.touch() }
+	keys.secret = func(ctx context.Context) ([]byte, error) { return gossipKey(ctx, s.o.Client, s.o.Namespace) }
+	keys.absent = s.absent
+	keys.use = func(primary []byte, others ...[]byte) error {
+		return errors.Join(group.SetKeys(primary, others...), probes.SetKeys(primary, others...))
+	}
+	if err := keys.use(keys.keys()[0], keys.keys()[1:]...); err != nil {
+		return err
+	}
+	s.showKeys(keys)
+	return s.run(ctx, synced, group, probes, keys)
+}
+
+func (s *Speaker) showKeys(k *keyring) { s.metrics.keys.Set(float64(len(k.keys()))) }
+
+// absent tells whether a speaker should be in the group and is not.
+func (s *Speaker) absent(ctx context.Context, roster []members.Member) bool {
+	should, err := peers(ctx, s.o.Client, s.o.Namespace, s.o.MembersBind)
+	return err != nil || len(missing(should, roster)) > 0
 }
 
 // run owns the parts.
-func (s *Speaker) run(ctx context.Context, group *members.Group, key []byte) error {
+func (s *Speaker) run(ctx context.Context, synced <-chan struct{}, group *members.Group, probes *liveness.Detector, keys *keyring) error {
 	answer := func(ctx context.Context) error {
 		if err := s.announcer.Run(ctx); err != nil {
 			return fmt.Errorf("running the layer 2 announcer: %w", err)
@@ -110,7 +159,10 @@ func (s *Speaker) run(ctx context.Context, group *members.Group, key []byte) err
 		parts, ctx := errgroup.WithContext(ctx)
 		parts.Go(func() error { return group.Run(ctx) })
 		parts.Go(func() error { s.reporter.run(ctx); return nil })
-		parts.Go(func() error { s.passes(group, key).run(ctx); return nil })
+		parts.Go(func() error { return probes.Run(ctx) })
+		parts.Go(func() error { keys.run(ctx); return nil })
+		parts.Go(func() error { s.remember(ctx, synced, keys); return nil })
+		parts.Go(func() error { s.passes(group, probes, keys).run(ctx); return nil })
 		return parts.Wait()
 	})
 }
@@ -128,9 +180,9 @@ func outlive(ctx context.Context, answer, talk func(context.Context) error) erro
 	return both.Wait()
 }
 
-func (s *Speaker) passes(group *members.Group, key []byte) *passer {
+func (s *Speaker) passes(group *members.Group, probes detector, keys *keyring) *passer {
 	return &passer{
-		o: s.o, key: key, group: group, announcer: s.announcer, metrics: s.metrics,
+		o: s.o, keys: keys.digests, group: group, detector: probes, announcer: s.announcer, metrics: s.metrics,
 		gather: gatherer{reader: s.o.Client, classes: s.o.Classes, log: s.o.Log, book: book{}},
 		report: s.reporter.report, changed: s.changed, ready: &s.ready,
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/speaker"
+	"github.com/belfry-lb/belfry/speaker/liveness"
 	"github.com/belfry-lb/belfry/speaker/members"
 )
 
@@ -27,6 +28,8 @@ import (
 type speakerFlags struct {
 	node, namespace         string
 	membersBind             string
+	livenessBind            string
+	snapshotDir             string
 	failover                string
 	exclude                 []string
 	metricsAddr, healthAddr string
@@ -55,6 +58,8 @@ func (f *speakerFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.node, "node-name", os.Getenv("NODE_NAME"), "name of the Node this speaker runs on; default: NODE_NAME")
 	fs.StringVar(&f.namespace, "namespace", "", "namespace of the speaker Pods and of the gossip key; empty: POD_NAMESPACE, then the service account's")
 	fs.StringVar(&f.membersBind, "members-bind", os.Getenv("POD_IP"), "address of this node, IPv4 or IPv6, on which the speakers talk to each other, with or without a port (7947, TCP and UDP); default: POD_IP")
+	fs.StringVar(&f.livenessBind, "liveness-bind", os.Getenv("POD_IP"), "address of this node on which liveness probes are answered, with or without a port (7948, UDP); default: POD_IP")
+	fs.StringVar(&f.snapshotDir, "snapshot-dir", "", "keep what is known here, for a restart while the API server is away; it holds secrets: use memory (tmpfs); empty: nowhere")
 	fs.StringVar(&f.failover, "failover", string(members.ProfileDefault), "how soon a dead node is noticed: fast, default or relaxed")
 	fs.StringSliceVar(&f.exclude, "exclude-interfaces", nil, "names or globs of interfaces never to announce on; empty: those of pods and CNIs")
 	fs.BoolVar(&f.serviceFinalizer, "service-finalizer", false, "tell about which Services that are being deleted this speaker is silent; set it as the controller's")
@@ -75,7 +80,11 @@ func (f *speakerFlags) run(ctx context.Context, logs io.Writer) error {
 	if f.namespace, err = kube.OwnNamespace(f.namespace); err != nil {
 		return err
 	}
-	bind, err := parseBind(f.membersBind)
+	bind, err := parseBind("--members-bind", f.membersBind, members.DefaultPort)
+	if err != nil {
+		return err
+	}
+	probes, err := parseBind("--liveness-bind", f.livenessBind, liveness.DefaultPort)
 	if err != nil {
 		return err
 	}
@@ -84,7 +93,7 @@ func (f *speakerFlags) run(ctx context.Context, logs io.Writer) error {
 		return err
 	}
 	s, err := speaker.New(speaker.Options{
-		Node: f.node, Namespace: f.namespace, Version: version, MembersBind: bind, Failover: members.Profile(f.failover),
+		Node: f.node, Namespace: f.namespace, Version: version, MembersBind: bind, LivenessBind: probes, SnapshotDir: f.snapshotDir, Failover: members.Profile(f.failover),
 		Exclude: f.exclude, Classes: f.classes, ServiceFinalizer: f.serviceFinalizer,
 		Client: mgr.GetClient(), Direct: mgr.GetAPIReader(), Cache: mgr.GetCache(), Log: log, Registerer: metrics.Registry,
 	})
@@ -126,16 +135,16 @@ func start(ctx context.Context, mgr manager.Manager, s *speaker.Speaker) error {
 }
 
 // parseBind reads an address with or without a port.
-func parseBind(s string) (netip.AddrPort, error) {
+func parseBind(flag, s string, port uint16) (netip.AddrPort, error) {
 	bind, err := netip.ParseAddrPort(s)
 	if err != nil {
 		var a netip.Addr
 		a, err = netip.ParseAddr(s)
-		bind = netip.AddrPortFrom(a, members.DefaultPort)
+		bind = netip.AddrPortFrom(a, port)
 	}
 	a := bind.Addr().Unmap()
 	if err != nil || a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" || bind.Port() == 0 {
-		return netip.AddrPort{}, fmt.Errorf("--members-bind: %q is no address of this node: write 192.0.2.1, 192.0.2.1:7947 or [2001:db8::1]:7947", s)
+		return netip.AddrPort{}, fmt.Errorf("%s: %q is no address of this node: write 192.0.2.1, 192.0.2.1:%d or [2001:db8::1]:%d", flag, s, port, port)
 	}
 	return netip.AddrPortFrom(a, bind.Port()), nil
 }
