@@ -36,16 +36,21 @@ func (s *source) List(ctx context.Context, l client.ObjectList, opts ...client.L
 // begin waits until there is something to plan from: the caches, or the last speaker's snapshot where the API server does
 // not answer. False means that ctx has ended.
 func (s *Speaker) begin(ctx context.Context, synced <-chan struct{}, kept *snapshot) bool {
-	var enough <-chan time.Time
-	if kept != nil {
-		enough = time.After(apiPatience)
-	}
 	select {
 	case <-ctx.Done():
 		return false
 	case <-synced:
 		return true
-	case <-enough:
+	case <-time.After(apiPatience):
+	}
+	if kept == nil {
+		s.o.Log.Info("Waiting for the API server", "node", s.o.Node)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-synced:
+			return true
+		}
 	}
 	s.o.Log.Info("The API server is away: planning from the last speaker's snapshot", "node", s.o.Node, "taken", kept.taken)
 	s.metrics.snapshot.Set(1)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -119,6 +121,9 @@ func (f *speakerFlags) manager() (manager.Manager, error) {
 		Metrics:                metricsserver.Options{BindAddress: f.metricsAddr},
 		HealthProbeBindAddress: f.healthAddr,
 		Cache:                  speaker.CacheOptions(f.node, f.namespace),
+		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) {
+			return speaker.NewMapper(scheme)
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("building the manager: %w", err)
