@@ -19,6 +19,7 @@ func NewMapper(scheme *runtime.Scheme) (meta.RESTMapper, error) {
 			return nil, err
 		}
 		m.Add(gvk, scopeOf(o))
+		m.Add(gvk.GroupVersion().WithKind(gvk.Kind+"List"), scopeOf(o)) // as mappers that ask have it
 	}
 	return m, nil
 }
