@@ -300,7 +300,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"controller.logLevel=trace":        "logLevel",
 		"speaker.failover=faster":          "failover",
 		"speaker.membersBind=":             "membersBind",
-		"speaker.livenessBind=":            "livenessBind",
+		"ports.liveness=0":                 "liveness",
 		"speaker.excludeInterfaces=eth0":   "excludeInterfaces",
 		"speaker.nodeSelector.a=1":         "nodeSelector",
 		"logFormat=text":                   "logFormat",

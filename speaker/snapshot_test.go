@@ -3,6 +3,7 @@ package speaker
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -21,7 +22,7 @@ import (
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/plan"
-	"github.com/belfry-lb/belfry/speaker/members"
+	"github.com/belfry-lb/belfry/internal/spec"
 )
 
 func cluster(t *testing.T) client.WithWatch {
@@ -59,13 +60,21 @@ func TestSnapshotIsTheSameWorld(t *testing.T) {
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 || info.Mode() != 0o600 {
 		t.Errorf("%d files, mode %o, %v", len(files), info.Mode(), err)
 	}
-	roster := []members.Member{{Name: "n1", State: members.Ready}, {Name: "n2", State: members.Ready}}
-	world := func(r client.Reader) plan.World {
-		w, err := gatherer{reader: r, classes: kube.DefaultClasses(), log: logs.logger(), book: book{}}.world(t.Context(), roster)
-		must(t, err)
+	type world struct {
+		Config   *spec.Snapshot
+		Services []plan.Service
+		Nodes    []spec.Node
+	}
+	gather := func(r client.Reader) (w world) {
+		g := gatherer{reader: r, classes: kube.DefaultClasses()}
+		var err [3]error
+		w.Config, err[0] = g.config(t.Context())
+		w.Services, err[1] = g.services(t.Context())
+		w.Nodes, err[2] = g.nodes(t.Context())
+		must(t, errors.Join(err[:]...))
 		return w
 	}
-	if got, want := world(s), world(api); !reflect.DeepEqual(got, want) || len(want.Services) != 1 || len(want.Nodes) != 2 {
+	if got, want := gather(s), gather(api); !reflect.DeepEqual(got, want) || len(want.Services) != 1 || len(want.Nodes) != 2 {
 		t.Errorf("the world is %+v\nwant %+v", got, want)
 	}
 	if diff := cmp.Diff([][]byte{[]byte("key"), []byte("old")}, s.keys); diff != "" {

@@ -1,11 +1,13 @@
 package speaker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/internal/kube"
+	"github.com/belfry-lb/belfry/internal/spec"
 	"github.com/belfry-lb/belfry/speaker/l2"
 	"github.com/belfry-lb/belfry/speaker/liveness"
 	"github.com/belfry-lb/belfry/speaker/members"
@@ -25,13 +28,20 @@ type Options struct {
 	Namespace   string         // where the speaker Pods and the gossip key are
 	Version     string         // of the program
 	MembersBind netip.AddrPort // address and port (TCP and UDP) of the group; all speakers use the same port and family
-	// LivenessBind is where liveness probes are answered (UDP); all speakers use the same port and family.
-	LivenessBind netip.AddrPort
 	// SnapshotDir is where a snapshot is kept for the next speaker in this Pod, in memory only; empty: nowhere.
 	SnapshotDir string
 	Failover    members.Profile
+	// LivenessPort is where speakers probe each other (UDP), on the address of MembersBind; 0 means liveness.DefaultPort.
+	LivenessPort uint16
+	// RestartWindow is how long addresses wait for a speaker that restarts; 0 means RestartWindow.
+	RestartWindow time.Duration
+	OnRestart     OnRestart // "": StandIn
+	// HoldDown is how long a speaker has been ready until it takes addresses from nodes that are well; 0 means 30 seconds.
+	HoldDown    time.Duration
 	Exclude     []string // globs of interfaces never to announce on; nil: those of pods and CNIs
 	Classes     kube.Classes
+	NodeRules   spec.NodeRules // how the marks of nodes are read; the controller must be given the same
+	ProxyHealth string         // host:port of kube-proxy's /healthz on this node; "0": it is not asked
 	// ServiceFinalizer has the speaker tell about which Services that are being deleted it is silent. The controller must
 	// be given the same.
 	ServiceFinalizer bool
@@ -49,7 +59,8 @@ type Speaker struct {
 	announcer *l2.Announcer
 	reporter  *reporter
 	metrics   metrics
-	source    *source     // o.Client
+	source    *source // o.Client
+	dataplane *dataplane
 	changed   signal      // something in the caches changed
 	dirty     signal      // the snapshot is behind
 	newSecret signal      // the gossip key's Secret may have changed
@@ -68,13 +79,15 @@ func New(o Options) (*Speaker, error) {
 	}
 	reads := &source{Client: o.Client}
 	o.Client = reads
+	changed := newSignal()
 	return &Speaker{
 		o:         o,
 		source:    reads,
 		announcer: announcer,
 		reporter:  newReporter(o.Node, o.Client, o.Direct, o.Log.WithName("status")),
 		metrics:   m,
-		changed:   newSignal(),
+		dataplane: newDataplane(o.Node, o.ProxyHealth, o.Log.WithName("dataplane"), changed),
+		changed:   changed,
 		dirty:     newSignal(),
 		newSecret: newSignal(),
 	}, nil
@@ -91,8 +104,9 @@ func (s *Speaker) Ready() error {
 	return nil
 }
 
-// Start announces until ctx ends. Then it leaves the group, so that others take over, and falls silent last. What it needs
-// to begin with (API server or snapshot, gossip key, port) it waits for; it returns an error when a part fails for good.
+// Start announces until ctx ends. Then it hands its addresses over if its node is to be left, else it says that it restarts,
+// and falls silent last. What it needs to begin with (API server or snapshot, gossip key, port) it waits for; it returns an error when a
+// part fails for good.
 func (s *Speaker) Start(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	synced := make(chan struct{})
@@ -117,9 +131,12 @@ func (s *Speaker) speak(ctx context.Context, synced <-chan struct{}) error {
 	if err != nil {
 		return fmt.Errorf("building the group: %w", err)
 	}
-	probes, err := s.newDetector(key)
+	probes, err := liveness.New(liveness.Options{
+		Name: s.o.Node, Bind: netip.AddrPortFrom(s.o.MembersBind.Addr(), s.o.LivenessPort), Key: key,
+		Profile: liveness.Profile(s.o.Failover), Log: s.o.Log.WithName("liveness"), Registerer: s.o.Registerer,
+	})
 	if err != nil {
-		return err
+		return fmt.Errorf("building the probes: %w", err)
 	}
 	var before [][]byte
 	if kept != nil {
@@ -147,7 +164,7 @@ func (s *Speaker) absent(ctx context.Context, roster []members.Member) bool {
 	return err != nil || len(missing(should, roster)) > 0
 }
 
-// run owns the parts.
+// run owns the parts. They live until the farewell is over.
 func (s *Speaker) run(ctx context.Context, synced <-chan struct{}, group *members.Group, probes *liveness.Detector, keys *keyring) error {
 	answer := func(ctx context.Context) error {
 		if err := s.announcer.Run(ctx); err != nil {
@@ -156,13 +173,22 @@ func (s *Speaker) run(ctx context.Context, synced <-chan struct{}, group *member
 		return nil
 	}
 	return outlive(ctx, answer, func(ctx context.Context) error {
-		parts, ctx := errgroup.WithContext(ctx)
-		parts.Go(func() error { return group.Run(ctx) })
-		parts.Go(func() error { s.reporter.run(ctx); return nil })
-		parts.Go(func() error { return probes.Run(ctx) })
-		parts.Go(func() error { keys.run(ctx); return nil })
-		parts.Go(func() error { s.remember(ctx, synced, keys); return nil })
-		parts.Go(func() error { s.passes(group, probes, keys).run(ctx); return nil })
+		live, end := context.WithCancel(context.WithoutCancel(ctx))
+		defer end()
+		parts, live := errgroup.WithContext(live)
+		bye := newFarewell()
+		parts.Go(func() error { return group.Run(live) })
+		parts.Go(func() error { return probes.Run(live) })
+		parts.Go(func() error { s.reporter.run(live); return nil })
+		parts.Go(func() error { s.dataplane.run(live); return nil })
+		parts.Go(func() error { keys.run(live); return nil })
+		parts.Go(func() error { s.remember(live, synced, keys); return nil })
+		parts.Go(func() error { s.passes(group, probes, bye, keys).run(live); return nil })
+		parts.Go(func() error {
+			s.part(ctx, live, bye, group)
+			end()
+			return nil
+		})
 		return parts.Wait()
 	})
 }
@@ -180,10 +206,11 @@ func outlive(ctx context.Context, answer, talk func(context.Context) error) erro
 	return both.Wait()
 }
 
-func (s *Speaker) passes(group *members.Group, probes detector, keys *keyring) *passer {
+func (s *Speaker) passes(group *members.Group, probes *liveness.Detector, bye *farewell, keys *keyring) *passer {
 	return &passer{
-		o: s.o, keys: keys.digests, group: group, detector: probes, announcer: s.announcer, metrics: s.metrics,
-		gather: gatherer{reader: s.o.Client, classes: s.o.Classes, log: s.o.Log, book: book{}},
-		report: s.reporter.report, changed: s.changed, ready: &s.ready,
+		o: s.o, keys: keys.digests, group: group, announcer: s.announcer, detector: probes, metrics: s.metrics,
+		gather: gatherer{reader: s.o.Client, classes: s.o.Classes},
+		report: s.reporter.report, rivals: rivals{}, dataplane: s.dataplane.State, changed: s.changed, ready: &s.ready,
+		farewell: bye, last: map[string]netip.Addr{}, mind: newMind(s.o.Node, cmp.Or(s.o.RestartWindow, RestartWindow), cmp.Or(s.o.HoldDown, holdDown), s.o.Log),
 	}
 }

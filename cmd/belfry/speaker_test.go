@@ -24,7 +24,7 @@ func TestParseBind(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.in, func(t *testing.T) {
-			got, err := parseBind("--members-bind", tt.in, 7947)
+			got, err := parseBind(tt.in)
 			switch {
 			case tt.want == "" && (err == nil || !strings.Contains(err.Error(), "--members-bind")):
 				t.Errorf("got %s and %v, want an error that names the flag", got, err)

@@ -9,6 +9,7 @@ import (
 // TestJudge tells stories: + is a reply, x a refusal, - an interval without a reply, . one in which no request could
 // leave; the states after each are named by their first letters.
 func TestJudge(t *testing.T) {
+	held := misses + int(refusalGap/(80*time.Millisecond))
 	for _, tc := range []struct{ name, story, want string }{
 		{"never heard of", "--------x-x-------", "UUUUUUUUUUUUUUUUUU"},
 		{"answers", "+++", "AAA"},
@@ -20,7 +21,7 @@ func TestJudge(t *testing.T) {
 		{"refusals of a stranger while it answers", "+x+x+x+----", "AAAAAAAAAAA"},
 		{"a refusal that came before the reply", "+x+-----", "AAAAAAAS"},
 		{"killed; its kernel answers once a second", "+x------------x------------x-", "AARRRRRRRRRRRRRRRRRRRRRRRRRRR"},
-		{"killed, then power cut", "+x-----------------", "AARRRRRRRRRRRRRRRRS"},
+		{"killed, then power cut", "+x" + strings.Repeat("-", held), "AA" + strings.Repeat("R", held-1) + "S"},
 		{"power cut, rebooting", "+-----x-x-+", "AAAAASSRRRA"},
 		{"own network away", "+....", "AAAAA"},
 		{"own network away for long", "+.....", "AAAAAU"},

@@ -24,8 +24,9 @@ const (
 const misses = 5
 
 // refusalGap is how long a kernel may hold back a port unreachable after the last one: Linux allows a host one a second
-// (net.ipv4.icmp_ratelimit, net.ipv6.icmp.ratelimit) after a burst of six.
-const refusalGap = time.Second
+// (net.ipv4.icmp_ratelimit, net.ipv6.icmp.ratelimit) after a burst of six, and the group's own probes of the same node take
+// their share of them while that is still a member.
+const refusalGap = 3 * time.Second
 
 // interval returns the time between two requests to one target, false for a name that is no profile.
 func (p Profile) interval() (time.Duration, bool) {
