@@ -93,8 +93,11 @@ func TestControllerIsRestricted(t *testing.T) {
 func TestSpeakerHasOneCapability(t *testing.T) {
 	d := get[appsv1.DaemonSet](t, chart(t), "DaemonSet", "belfry-speaker")
 	pod, c := d.Spec.Template.Spec, d.Spec.Template.Spec.Containers[0]
-	if !pod.HostNetwork || pod.HostPID || pod.HostIPC || len(pod.Volumes) != 0 {
+	if !pod.HostNetwork || pod.HostPID || pod.HostIPC || len(pod.Volumes) != 1 {
 		t.Error("the speaker must have the host's network, and nothing else of it")
+	}
+	if v := pod.Volumes[0].EmptyDir; v == nil || v.Medium != corev1.StorageMediumMemory {
+		t.Errorf("the snapshot holds secrets and is kept in %+v", pod.Volumes[0])
 	}
 	if pod.PriorityClassName != "system-node-critical" {
 		t.Errorf("priority %q", pod.PriorityClassName)
@@ -297,6 +300,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"controller.logLevel=trace":        "logLevel",
 		"speaker.failover=faster":          "failover",
 		"speaker.membersBind=":             "membersBind",
+		"ports.liveness=0":                 "liveness",
 		"speaker.excludeInterfaces=eth0":   "excludeInterfaces",
 		"speaker.nodeSelector.a=1":         "nodeSelector",
 		"logFormat=text":                   "logFormat",

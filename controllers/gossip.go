@@ -15,8 +15,9 @@ import (
 	"github.com/belfry-lb/belfry/internal/kube"
 )
 
-// gossip makes the Secret with which speakers encrypt what they say to each other, when there is none. It only ever
-// creates: so it needs no right to read a Secret, and cannot change one.
+// gossip makes the Secret with which speakers encrypt what they say to each other, when there is none: at the start, and
+// again when somebody has deleted it, which is how a user asks for a new key. It only ever creates: so it needs no right
+// to read a Secret, and cannot change one.
 type gossip struct {
 	log       logr.Logger
 	fence     *fence
@@ -34,17 +35,22 @@ const (
 	gossipRetryMax = 30 * time.Second
 )
 
-// Start tries until there is a Secret. It never fails: addresses are assigned without one, too.
+// gossipLook is the pause between two looks at whether the Secret is there. A look is a create that is refused.
+const gossipLook = 30 * time.Second
+
+// Start sees to it that there is a Secret. It never fails: addresses are assigned without one, too.
 func (g *gossip) Start(ctx context.Context) error {
 	if err := g.fence.settle(ctx); err != nil {
 		return nil //nolint:nilerr // told to stop before it began
 	}
-	for pause := gossipRetry; ; pause = min(2*pause, gossipRetryMax) {
-		err := g.create(context.WithoutCancel(ctx))
-		if err == nil {
-			return nil
+	for retry := gossipRetry; ; {
+		pause := gossipLook
+		if err := g.create(context.WithoutCancel(ctx)); err != nil {
+			g.log.Error(err, "gossip key not made: speakers cannot start without it")
+			pause, retry = retry, min(2*retry, gossipRetryMax)
+		} else {
+			retry = gossipRetry
 		}
-		g.log.Error(err, "gossip key not made: speakers cannot start without it")
 		select {
 		case <-ctx.Done():
 			return nil

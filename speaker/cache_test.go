@@ -1,16 +1,22 @@
 package speaker
 
 import (
+	"os"
+	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
@@ -110,6 +116,39 @@ func TestCacheIsNarrow(t *testing.T) {
 			if _, own := by.Namespaces[ns]; !own || len(by.Namespaces) != 1 {
 				t.Errorf("%T is cached of namespaces %v", kind, by.Namespaces)
 			}
+		}
+	}
+}
+
+// TestMapperNeedsNobody: it says what an API server says of the kinds, as their CRDs and the API's conventions have it.
+func TestMapperNeedsNobody(t *testing.T) {
+	scheme, err := kube.NewScheme()
+	must(t, err)
+	m, err := NewMapper(scheme)
+	must(t, err)
+	want := map[string]string{
+		"Service": "services", "Node": "", "Pod": "pods", "Secret": "secrets", "EndpointSlice": "endpointslices",
+	}
+	for _, o := range cached() {
+		gvk, err := apiutil.GVKForObject(o, scheme)
+		must(t, err)
+		found, err := m.RESTMapping(gvk.GroupKind(), gvk.Version)
+		must(t, err)
+		plural, builtin := want[gvk.Kind]
+		switch {
+		case !builtin:
+			crd := filepath.Join("..", "config", "crd", "bases", gvk.Group+"_"+found.Resource.Resource+".yaml")
+			b, err := os.ReadFile(crd)
+			must(t, err)
+			if !strings.Contains(string(b), "scope: Cluster") || found.Scope.Name() != meta.RESTScopeNameRoot {
+				t.Errorf("%s has scope %s", gvk.Kind, found.Scope.Name())
+			}
+		case plural == "":
+			if found.Scope.Name() != meta.RESTScopeNameRoot {
+				t.Errorf("%s is in a namespace", gvk.Kind)
+			}
+		case found.Scope.Name() != meta.RESTScopeNameNamespace || found.Resource.Resource != plural:
+			t.Errorf("%s is %s with scope %s", gvk.Kind, found.Resource.Resource, found.Scope.Name())
 		}
 	}
 }

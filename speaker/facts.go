@@ -22,6 +22,7 @@ type facts struct {
 	Heard      map[netip.Addr]string `json:"heard,omitempty"`    // nodes that were heard to have addresses of ours
 	Steady     bool                  `json:"steady,omitempty"`
 	Dataplane  plan.Dataplane        `json:"dataplane,omitempty"`
+	Keys       []string              `json:"keys,omitempty"` // digests of the gossip keys held, the one that encrypts first
 }
 
 // claims are those of one kind.

@@ -7,6 +7,8 @@ type metrics struct {
 	failures  prometheus.Counter
 	ready     prometheus.Gauge
 	addresses prometheus.Gauge
+	snapshot  prometheus.Gauge
+	keys      prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) (metrics, error) {
@@ -29,10 +31,18 @@ func newMetrics(r prometheus.Registerer) (metrics, error) {
 			Help: "Addresses that this node answers for with ARP or NDP.",
 		}),
 	}
+	m.snapshot = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "belfry_speaker_snapshot",
+		Help: "1 while the speaker plans from its predecessor's snapshot, because the API server has been away since it started.",
+	})
+	m.keys = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "belfry_speaker_gossip_keys",
+		Help: "Gossip keys that this speaker holds: 1, and more while the key is being changed.",
+	})
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.pass, m.failures, m.ready, m.addresses} {
+	for _, c := range []prometheus.Collector{m.pass, m.failures, m.ready, m.addresses, m.snapshot, m.keys} {
 		if err := r.Register(c); err != nil {
 			return m, err
 		}

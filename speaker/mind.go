@@ -54,8 +54,8 @@ func newMind(node string, window, holdDown time.Duration, log logr.Logger) *mind
 }
 
 // tells what the others must hear of this node.
-func (m *mind) tells(now time.Time, interfaces []plan.Interface, dataplane plan.Dataplane, verdicts map[string]liveness.Verdict) facts {
-	f := facts{Interfaces: interfaces, Dataplane: dataplane, Steady: m.steady(now)}
+func (m *mind) tells(now time.Time, interfaces []plan.Interface, dataplane plan.Dataplane, verdicts map[string]liveness.Verdict, keys []string) facts {
+	f := facts{Interfaces: interfaces, Dataplane: dataplane, Steady: m.steady(now), Keys: keys}
 	for node, v := range verdicts {
 		if v.State == liveness.Unknown {
 			continue

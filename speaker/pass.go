@@ -63,6 +63,7 @@ type passer struct {
 	group     group
 	announcer announcer
 	detector  detector
+	keys      func() []string // digests of the gossip keys held
 	report    func(v1beta1.SpeakerStatusStatus)
 	metrics   metrics
 	dataplane func() plan.Dataplane // of this node
@@ -72,7 +73,6 @@ type passer struct {
 
 	// What the last pass left behind.
 	mind    *mind
-	key     []byte
 	peers   map[string]netip.AddrPort
 	last    map[string]netip.Addr // where members were that may be gone
 	told    []byte                // to the group
@@ -242,7 +242,7 @@ func (p *passer) leave(nodes []plan.Node) {
 
 // tell gives the group what it must know of this node.
 func (p *passer) tell(now time.Time, interfaces []l2.Interface) error {
-	mine, err := p.mind.tells(now, interfacesOf(interfaces), p.dataplane(), p.detector.Verdicts()).encode()
+	mine, err := p.mind.tells(now, interfacesOf(interfaces), p.dataplane(), p.detector.Verdicts(), p.keys()).encode()
 	if err != nil || bytes.Equal(mine, p.told) {
 		return err
 	}
@@ -263,15 +263,5 @@ func (p *passer) look(ctx context.Context) error {
 		p.group.SetPeers(should)
 		p.peers = should
 	}
-	p.compareKey(ctx)
 	return nil
-}
-
-// compareKey tells once when the Secret does not hold the key in use any more.
-func (p *passer) compareKey(ctx context.Context) {
-	key, err := gossipKey(ctx, p.o.Client, p.o.Namespace)
-	if err == nil && !bytes.Equal(key, p.key) {
-		p.o.Log.V(1).Info("The gossip key has changed; speakers use the new one after their restart", "node", p.o.Node)
-		p.key = key
-	}
 }

@@ -28,6 +28,8 @@ type Options struct {
 	Namespace   string         // where the speaker Pods and the gossip key are
 	Version     string         // of the program
 	MembersBind netip.AddrPort // address and port (TCP and UDP) of the group; all speakers use the same port and family
+	// SnapshotDir is where a snapshot is kept for the next speaker in this Pod, in memory only; empty: nowhere.
+	SnapshotDir string
 	Failover    members.Profile
 	// LivenessPort is where speakers probe each other (UDP), on the address of MembersBind; 0 means liveness.DefaultPort.
 	LivenessPort uint16
@@ -57,8 +59,11 @@ type Speaker struct {
 	announcer *l2.Announcer
 	reporter  *reporter
 	metrics   metrics
+	source    *source // o.Client
 	dataplane *dataplane
 	changed   signal      // something in the caches changed
+	dirty     signal      // the snapshot is behind
+	newSecret signal      // the gossip key's Secret may have changed
 	ready     atomic.Bool // the speaker takes part
 }
 
@@ -72,14 +77,19 @@ func New(o Options) (*Speaker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
+	reads := &source{Client: o.Client}
+	o.Client = reads
 	changed := newSignal()
 	return &Speaker{
 		o:         o,
+		source:    reads,
 		announcer: announcer,
 		reporter:  newReporter(o.Node, o.Client, o.Direct, o.Log.WithName("status")),
 		metrics:   m,
 		dataplane: newDataplane(o.Node, o.ProxyHealth, o.Log.WithName("dataplane"), changed),
 		changed:   changed,
+		dirty:     newSignal(),
+		newSecret: newSignal(),
 	}, nil
 }
 
@@ -95,11 +105,20 @@ func (s *Speaker) Ready() error {
 }
 
 // Start announces until ctx ends. Then it hands its addresses over if its node is to be left, else it says that it restarts,
-// and falls silent last. What it needs to begin with (API server, gossip key, port) it waits for; it returns an error when a
+// and falls silent last. What it needs to begin with (API server or snapshot, gossip key, port) it waits for; it returns an error when a
 // part fails for good.
 func (s *Speaker) Start(ctx context.Context) error {
-	if !s.watch(ctx) || !s.o.Cache.WaitForCacheSync(ctx) {
-		return nil // told to stop before the API server was heard
+	parts, ctx := errgroup.WithContext(ctx)
+	synced := make(chan struct{})
+	parts.Go(func() error { s.sync(ctx, synced); return nil })
+	parts.Go(func() error { return s.speak(ctx, synced) })
+	return parts.Wait()
+}
+
+func (s *Speaker) speak(ctx context.Context, synced <-chan struct{}) error {
+	kept := loadSnapshot(s.o.SnapshotDir, s.o.Node, s.o.Client.Scheme(), s.o.Log)
+	if !s.begin(ctx, synced, kept) {
+		return nil
 	}
 	key, ok := s.awaitKey(ctx)
 	if !ok || !s.awaitPort(ctx) {
@@ -119,11 +138,34 @@ func (s *Speaker) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("building the probes: %w", err)
 	}
-	return s.run(ctx, group, probes, key)
+	var before [][]byte
+	if kept != nil {
+		before = kept.keys
+	}
+	keys := newKeyring(key, before)
+	keys.node, keys.group, keys.log, keys.look, keys.told = s.o.Node, group, s.o.Log, s.newSecret, func() { s.showKeys(keys); s.touch() }
+	keys.secret = func(ctx context.Context) ([]byte, error) { return gossipKey(ctx, s.o.Client, s.o.Namespace) }
+	keys.absent = s.absent
+	keys.use = func(primary []byte, others ...[]byte) error {
+		return errors.Join(group.SetKeys(primary, others...), probes.SetKeys(primary, others...))
+	}
+	if err := keys.use(keys.keys()[0], keys.keys()[1:]...); err != nil {
+		return err
+	}
+	s.showKeys(keys)
+	return s.run(ctx, synced, group, probes, keys)
+}
+
+func (s *Speaker) showKeys(k *keyring) { s.metrics.keys.Set(float64(len(k.keys()))) }
+
+// absent tells whether a speaker should be in the group and is not.
+func (s *Speaker) absent(ctx context.Context, roster []members.Member) bool {
+	should, err := peers(ctx, s.o.Client, s.o.Namespace, s.o.MembersBind)
+	return err != nil || len(missing(should, roster)) > 0
 }
 
 // run owns the parts. They live until the farewell is over.
-func (s *Speaker) run(ctx context.Context, group *members.Group, probes *liveness.Detector, key []byte) error {
+func (s *Speaker) run(ctx context.Context, synced <-chan struct{}, group *members.Group, probes *liveness.Detector, keys *keyring) error {
 	answer := func(ctx context.Context) error {
 		if err := s.announcer.Run(ctx); err != nil {
 			return fmt.Errorf("running the layer 2 announcer: %w", err)
@@ -139,7 +181,9 @@ func (s *Speaker) run(ctx context.Context, group *members.Group, probes *livenes
 		parts.Go(func() error { return probes.Run(live) })
 		parts.Go(func() error { s.reporter.run(live); return nil })
 		parts.Go(func() error { s.dataplane.run(live); return nil })
-		parts.Go(func() error { s.passes(group, probes, bye, key).run(live); return nil })
+		parts.Go(func() error { keys.run(live); return nil })
+		parts.Go(func() error { s.remember(live, synced, keys); return nil })
+		parts.Go(func() error { s.passes(group, probes, bye, keys).run(live); return nil })
 		parts.Go(func() error {
 			s.part(ctx, live, bye, group)
 			end()
@@ -162,9 +206,9 @@ func outlive(ctx context.Context, answer, talk func(context.Context) error) erro
 	return both.Wait()
 }
 
-func (s *Speaker) passes(group *members.Group, probes *liveness.Detector, bye *farewell, key []byte) *passer {
+func (s *Speaker) passes(group *members.Group, probes *liveness.Detector, bye *farewell, keys *keyring) *passer {
 	return &passer{
-		o: s.o, key: key, group: group, announcer: s.announcer, detector: probes, metrics: s.metrics,
+		o: s.o, keys: keys.digests, group: group, announcer: s.announcer, detector: probes, metrics: s.metrics,
 		gather: gatherer{reader: s.o.Client, classes: s.o.Classes},
 		report: s.reporter.report, rivals: rivals{}, dataplane: s.dataplane.State, changed: s.changed, ready: &s.ready,
 		farewell: bye, last: map[string]netip.Addr{}, mind: newMind(s.o.Node, cmp.Or(s.o.RestartWindow, RestartWindow), cmp.Or(s.o.HoldDown, holdDown), s.o.Log),

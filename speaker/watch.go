@@ -29,18 +29,36 @@ func (s signal) raise() {
 // somebody else touches its object. It waits for an API server that serves all the kinds; false means that ctx has ended.
 func (s *Speaker) watch(ctx context.Context) bool {
 	passes := s.planning(ctx)
-	for _, o := range []client.Object{
-		&corev1.Service{}, &corev1.Node{}, &corev1.Pod{}, &corev1.Secret{}, &discoveryv1.EndpointSlice{},
-		&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{},
-	} {
-		if !s.observe(ctx, o, passes) {
+	for _, o := range cached() {
+		h := passes
+		switch o.(type) {
+		case *v1beta1.SpeakerStatus:
+			h = toolscache.ResourceEventHandlerFuncs{
+				UpdateFunc: func(any, any) { s.reporter.look.raise() },
+				DeleteFunc: func(any) { s.reporter.look.raise() },
+			}
+		case *corev1.Secret:
+			h = each(func() { s.newSecret.raise(); s.touch() })
+		}
+		if !s.observe(ctx, o, h) {
 			return false
 		}
 	}
-	return s.observe(ctx, &v1beta1.SpeakerStatus{}, toolscache.ResourceEventHandlerFuncs{
-		UpdateFunc: func(any, any) { s.reporter.look.raise() },
-		DeleteFunc: func(any) { s.reporter.look.raise() },
-	})
+	return true
+}
+
+// cached are the kinds that a speaker reads from its caches, and finds in the snapshot when there are none yet.
+func cached() []client.Object {
+	return []client.Object{
+		&corev1.Service{}, &corev1.Node{}, &corev1.Pod{}, &corev1.Secret{}, &discoveryv1.EndpointSlice{},
+		&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.SpeakerStatus{},
+	}
+}
+
+func each(f func()) toolscache.ResourceEventHandler {
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { f() }, UpdateFunc: func(any, any) { f() }, DeleteFunc: func(any) { f() },
+	}
 }
 
 func (s *Speaker) observe(ctx context.Context, o client.Object, h toolscache.ResourceEventHandler) bool {
@@ -60,7 +78,7 @@ func (s *Speaker) planning(ctx context.Context) toolscache.ResourceEventHandler 
 	seen := func(objects ...any) {
 		for _, o := range objects {
 			if s.concerns(ctx, o) {
-				s.changed.raise()
+				s.touch()
 				return
 			}
 		}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -30,6 +32,7 @@ import (
 type speakerFlags struct {
 	node, namespace         string
 	membersBind             string
+	snapshotDir             string
 	failover                string
 	livenessPort            uint16
 	restartWindow           time.Duration
@@ -64,6 +67,7 @@ func (f *speakerFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.node, "node-name", os.Getenv("NODE_NAME"), "name of the Node this speaker runs on; default: NODE_NAME")
 	fs.StringVar(&f.namespace, "namespace", "", "namespace of the speaker Pods and of the gossip key; empty: POD_NAMESPACE, then the service account's")
 	fs.StringVar(&f.membersBind, "members-bind", os.Getenv("POD_IP"), "address of this node, IPv4 or IPv6, on which the speakers talk to each other, with or without a port (7947, TCP and UDP); default: POD_IP")
+	fs.StringVar(&f.snapshotDir, "snapshot-dir", "", "keep what is known here, for a restart while the API server is away; it holds secrets: use memory (tmpfs); empty: nowhere")
 	fs.StringVar(&f.failover, "failover", string(members.ProfileDefault), "how soon a dead node is noticed: fast, default or relaxed")
 	fs.Uint16Var(&f.livenessPort, "liveness-port", liveness.DefaultPort, "port (UDP) on which the speakers probe each other, the same on all nodes")
 	fs.DurationVar(&f.restartWindow, "restart-window", speaker.RestartWindow, "addresses wait so long for a speaker that restarts while another node answers in its stead")
@@ -101,7 +105,7 @@ func (f *speakerFlags) run(ctx context.Context, logs io.Writer) error {
 	}
 	s, err := speaker.New(speaker.Options{
 		Node: f.node, Namespace: f.namespace, Version: version, MembersBind: bind, Failover: members.Profile(f.failover),
-		LivenessPort: f.livenessPort, RestartWindow: f.restartWindow, OnRestart: speaker.OnRestart(f.onRestart),
+		LivenessPort: f.livenessPort, SnapshotDir: f.snapshotDir, RestartWindow: f.restartWindow, OnRestart: speaker.OnRestart(f.onRestart),
 		Exclude: f.exclude, Classes: f.classes, NodeRules: f.nodeRules, ProxyHealth: f.proxyHealth, ServiceFinalizer: f.serviceFinalizer,
 		Client: mgr.GetClient(), Direct: mgr.GetAPIReader(), Cache: mgr.GetCache(), Log: log, Registerer: metrics.Registry,
 	})
@@ -127,6 +131,9 @@ func (f *speakerFlags) manager() (manager.Manager, error) {
 		Metrics:                metricsserver.Options{BindAddress: f.metricsAddr},
 		HealthProbeBindAddress: f.healthAddr,
 		Cache:                  speaker.CacheOptions(f.node, f.namespace),
+		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) {
+			return speaker.NewMapper(scheme)
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("building the manager: %w", err)

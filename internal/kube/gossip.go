@@ -6,7 +6,7 @@ import (
 )
 
 // The Secret that holds the key with which speakers encrypt what they say to each other. The controller makes it in its
-// own namespace when there is none and never changes it.
+// own namespace when there is none, also after somebody has deleted it, and never changes it.
 const (
 	GossipSecret    = "belfry-memberlist" // #nosec G101 -- a name, not a credential
 	GossipSecretKey = "secretkey"         // the entry of data

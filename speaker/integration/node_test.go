@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -31,13 +32,15 @@ type node struct {
 	name, addr string // addr: its own, on which the speakers talk
 	kubeconfig string
 	web        *http.Client // speaks from within the namespace
+	snapshots  string       // the folder that an emptyDir would be
 	process    *exec.Cmd
 	exited     chan error
+	logs       *journal
 }
 
 func newNode(t *testing.T, l lan, p *proxy, name string, cidrs ...string) *node {
 	t.Helper()
-	n := &node{host: newHost(t), name: name, kubeconfig: writeKubeconfig(t, config)}
+	n := &node{host: newHost(t), name: name, kubeconfig: writeKubeconfig(t, config), snapshots: t.TempDir()}
 	l.join(n.host, name, cidrs...)
 	n.addr, _, _ = strings.Cut(cidrs[0], "/")
 	p.open(n.host)
@@ -49,11 +52,12 @@ func newNode(t *testing.T, l lan, p *proxy, name string, cidrs ...string) *node 
 // ended, so that the process dies with the test (Pdeathsig looks at the thread).
 func (n *node) start() {
 	n.t.Helper()
-	var logs bytes.Buffer
+	logs := &journal{}
+	n.logs = logs
 	cmd := exec.Command(binary, "speaker", "--kubeconfig="+n.kubeconfig, "--node-name="+n.name, "--namespace="+namespace,
-		"--members-bind="+n.addr, "--log-format=console", "--log-level=debug",
+		"--members-bind="+n.addr, "--snapshot-dir="+n.snapshots, "--log-format=console", "--log-level=debug",
 		"--metrics-address=127.0.0.1:7980", "--health-address=127.0.0.1:7981", "--proxy-health=0")
-	cmd.Stdout, cmd.Stderr = &logs, &logs
+	cmd.Stdout, cmd.Stderr = logs, logs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	started, exited := make(chan error, 1), make(chan error, 1)
 	go func() {
@@ -71,18 +75,40 @@ func (n *node) start() {
 		if n.process == cmd {
 			_ = n.stop(unix.SIGKILL)
 		}
-		n.judge(&logs)
+		n.judge(logs)
 	})
 }
 
 // judge reads the logs of a process that has ended.
-func (n *node) judge(logs *bytes.Buffer) {
+func (n *node) judge(logs *journal) {
 	if strings.Contains(logs.String(), "DATA RACE") {
 		n.t.Errorf("data race in the speaker of %s", n.name)
 	}
 	if n.t.Failed() {
 		n.t.Logf("speaker of %s:\n%s", n.name, logs)
 	}
+}
+
+// said counts the lines of the running process that contain the words.
+func (n *node) said(words string) int { return strings.Count(n.logs.String(), words) }
+
+// journal is a buffer that is read while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 // stop returns how the process ended.
