@@ -150,11 +150,14 @@ func (a *announcer) announcers(held []netip.Addr) string {
 	return strings.Join(each, ", ")
 }
 
-// held is one Service's hold on an address.
+// hold is one Service's hold on an address.
 type hold struct {
 	key  types.NamespacedName
 	addr netip.Addr
 }
+
+// nobody is no node's name: to plan for it is to ask about all addresses.
+const nobody = "-"
 
 // planned asks the plan of the speakers what it says about the addresses of these Services.
 func (a *announcer) planned(ctx context.Context, keys keySet) (map[hold]plan.Withheld, error) {
@@ -174,7 +177,7 @@ func (a *announcer) planned(ctx context.Context, keys keySet) (map[hold]plan.Wit
 	}
 	slices.SortFunc(w.Services, func(x, y plan.Service) int { return strings.Compare(x.Key.String(), y.Key.String()) })
 	why := map[hold]plan.Withheld{}
-	for _, x := range plan.Make(w, "").Withheld {
+	for _, x := range plan.Make(w, nobody).Withheld {
 		why[hold{x.Service, x.Addr}] = x
 	}
 	return why, nil
