@@ -46,6 +46,11 @@ func (a announcement) same(status metav1.ConditionStatus, reason, message string
 	return about == was
 }
 
+// repeats tells whether it says of the same Service what was said before.
+func (a announcement) repeats(before announcement) bool {
+	return a.uid == before.uid && a.same(before.status(), string(before.reason), before.message)
+}
+
 func (a announcement) status() metav1.ConditionStatus {
 	if a.all {
 		return metav1.ConditionTrue

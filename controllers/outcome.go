@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -52,7 +53,10 @@ func (a *announcer) hear(ctx context.Context) error {
 	for _, s := range counted {
 		a.facts.counted[s.Name] = s
 	}
-	a.facts.owners = ownersOf(slices.SortedFunc(maps.Keys(a.holders), netip.Addr.Compare), counted)
+	if a.sorted == nil {
+		a.sorted = slices.SortedFunc(maps.Keys(a.holders), netip.Addr.Compare)
+	}
+	a.facts.owners = ownersOf(a.sorted, counted)
 	for i := range nodes.Items {
 		a.facts.nodes = append(a.facts.nodes, planNode(&nodes.Items[i], a.facts.counted[nodes.Items[i].Name]))
 	}
@@ -101,19 +105,22 @@ func planNode(o *corev1.Node, s *v1beta1.SpeakerStatus) plan.Node {
 	return n
 }
 
-// outcomes finds what is to be said of these Services.
-func (a *announcer) outcomes(ctx context.Context, keys keySet) (map[types.NamespacedName]announcement, error) {
-	out := make(map[types.NamespacedName]announcement, len(keys))
-	doubtful := keySet{}
+// outcomes finds what is to be said of these Services, but for what was said of them last.
+func (a *announcer) outcomes(ctx context.Context, keys iter.Seq[types.NamespacedName]) (map[types.NamespacedName]announcement, error) {
+	out, doubtful := map[types.NamespacedName]announcement{}, keySet{}
 	for k := range keys {
 		v, there := a.views[k]
 		switch {
 		case !there || len(v.held) == 0:
 			a.forget(k)
-		case a.plain(v):
-			out[k] = announcement{v.uid, true, reasonAnnounced, a.announcers(v.held)}
-		default:
+			continue
+		case !a.plain(v):
 			doubtful[k] = struct{}{}
+			continue
+		}
+		is := announcement{v.uid, true, reasonAnnounced, a.announcers(v.held)}
+		if was, said := a.last[k]; !said || len(a.since) > 0 || !is.repeats(was) {
+			out[k] = is
 		}
 	}
 	if len(doubtful) == 0 {
@@ -137,6 +144,9 @@ func (a *announcer) plain(v view) bool {
 // announcers says who announces: one node for all addresses, or each its own.
 func (a *announcer) announcers(held []netip.Addr) string {
 	first := a.facts.owners[held[0]].node
+	if len(held) == 1 {
+		return "by node " + first
+	}
 	var each []string
 	one := true
 	for _, ip := range held {
