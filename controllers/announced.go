@@ -21,8 +21,11 @@ const (
 	reasonNotYet spec.Reason = "NotYetAnnounced"
 )
 
-// eventNotAnnounced tells that a Service is not announced, any more or at all.
-const eventNotAnnounced = "NotAnnounced"
+// Events on Services, besides reasonAnnounced.
+const (
+	// eventNotAnnounced: a Service is not announced, any more or at all; the message tells why.
+	eventNotAnnounced = "NotAnnounced"
+)
 
 // announcement is what the condition Announced of a Service is to say.
 type announcement struct {
