@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -175,7 +176,7 @@ func (a *announcer) planned(ctx context.Context, keys keySet) (map[hold]plan.Wit
 	for k := range keys {
 		a.sharers(k, all)
 	}
-	w := plan.World{Config: a.facts.config, Nodes: a.facts.nodes}
+	w := plan.World{Config: a.facts.config}
 	for k := range all {
 		s, err := a.service(ctx, k)
 		if err != nil {
@@ -186,11 +187,36 @@ func (a *announcer) planned(ctx context.Context, keys keySet) (map[hold]plan.Wit
 		}
 	}
 	slices.SortFunc(w.Services, func(x, y plan.Service) int { return strings.Compare(x.Key.String(), y.Key.String()) })
+	w.Nodes = a.claiming(w.Services)
 	why := map[hold]plan.Withheld{}
 	for _, x := range plan.Make(w, nobody).Withheld {
 		why[hold{x.Service, x.Addr}] = x
 	}
 	return why, nil
+}
+
+// claiming returns the nodes with what they claim of these Services' addresses.
+func (a *announcer) claiming(services []plan.Service) []plan.Node {
+	var held []netip.Addr
+	for i := range services {
+		held = append(held, services[i].Held...)
+	}
+	slices.SortFunc(held, netip.Addr.Compare)
+	held = slices.Compact(held)
+	nodes := slices.Clone(a.facts.nodes)
+	for i := range nodes {
+		s := a.facts.counted[nodes[i].Name]
+		if s == nil {
+			continue
+		}
+		for _, c := range s.Status.L2.Claims {
+			among(held, c.Addresses, func(ip netip.Addr) {
+				nodes[i].Claims = append(nodes[i].Claims, plan.Claim{Addr: ip, Epoch: uint64(max(c.Epoch, 0))}) // #nosec G115 -- not negative
+			})
+		}
+		slices.SortFunc(nodes[i].Claims, func(x, y plan.Claim) int { return x.Addr.Compare(y.Addr) })
+	}
+	return nodes
 }
 
 // service reads one with its endpoints; nil when it is gone.
@@ -207,7 +233,10 @@ func (a *announcer) service(ctx context.Context, k types.NamespacedName) (*plan.
 	if err := a.cache.List(ctx, &list, client.InNamespace(k.Namespace), client.MatchingFields{sliceService: k.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing EndpointSlices of %s: %w", k, err)
 	}
-	return &plan.Service{Service: spec.ParseService(&s), Endpoints: spec.ParseEndpoints(list.Items)}, nil
+	return &plan.Service{
+		Service: spec.ParseService(&s), Endpoints: spec.ParseEndpoints(list.Items),
+		Announced: meta.IsStatusConditionTrue(s.Status.Conditions, v1beta1.ConditionAnnounced),
+	}, nil
 }
 
 // judge says what is to be said of a Service whose announcement is in doubt.
