@@ -351,7 +351,7 @@ func (n *simNode) turn() bool {
 			n.state = members.Draining
 		}
 	}
-	facts, err := n.mind.tells(n.now, simInterfaces(n.name), plan.DataplaneUnknown, n.verdicts).encode()
+	facts, err := n.mind.tells(n.now, simInterfaces(n.name), plan.DataplaneUnknown, n.verdicts, nil).encode()
 	if err != nil {
 		n.t.Fatal(err)
 	}
