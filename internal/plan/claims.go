@@ -124,3 +124,24 @@ func (l *ledger) elects(a netip.Addr) []elect.Claim {
 	}
 	return out
 }
+
+// put takes down what a node says of itself now. Whether anything is remembered of it besides does not matter: its own word
+// counts for more.
+func (l *ledger) put(node int, c Claim) {
+	l.drop(node, c.Addr)
+	l.claims[c.Addr] = append(l.claims[c.Addr], claim{elect.Claim{
+		Node: node, Epoch: c.Epoch, From: l.place(c.From), Remembered: !l.nodes[node].Alive,
+	}, c.Fresh})
+}
+
+// hearsay tells whether others say something of a node's claims that would count if it were silent.
+func (l *ledger) hearsay(node int) bool {
+	name := l.nodes[node].Name
+	return slices.ContainsFunc(l.nodes, func(n Node) bool {
+		return len(n.Absent[name]) > 0 || slices.ContainsFunc(n.Ceded, func(c Cession) bool { return c.To == name })
+	})
+}
+
+func (l *ledger) drop(node int, a netip.Addr) {
+	l.claims[a] = slices.DeleteFunc(l.claims[a], func(c claim) bool { return c.Node == node })
+}

@@ -22,7 +22,7 @@ type Plan struct {
 	// Waiting are the addresses of planned moves that wait for the node that has them to let go, sorted.
 	Waiting []netip.Addr
 	// Successors names, for each node with addresses, who would be the first to take them over: one list for each of some
-	// of its addresses. They are the ones to watch it.
+	// of its addresses. They are the ones to watch it. A Planner's Update leaves it empty: it is as before.
 	Successors map[string][][]string
 }
 
@@ -58,7 +58,9 @@ func Make(w World, node string) Plan {
 	for i := range services {
 		services[i] = &w.Services[i]
 	}
-	return b.plan(services, w.Own, node)
+	p := b.plan(services, w.Own, node)
+	p.Successors = b.successors()
+	return p
 }
 
 // plan holds the election and tells what it means for one node.
@@ -72,7 +74,6 @@ func (b *board) plan(services []*Service, own Own, node string) Plan {
 		d.decide(s, results[s.place])
 	}
 	d.finish()
-	d.plan.Successors = b.successors()
 	for _, s := range services {
 		for _, a := range s.Held {
 			at := b.seats[a]
@@ -96,6 +97,9 @@ func (b *board) serves(at *seat, s *Service, node int) bool {
 }
 
 func (s *seat) share(of *Service) *share {
+	if len(s.shares) == 1 {
+		return &s.shares[0]
+	}
 	return &s.shares[slices.IndexFunc(s.shares, func(sh share) bool { return sh.service.Key == of.Key })]
 }
 

@@ -4,7 +4,7 @@ const (
 	// successors of an address are looked for, at most.
 	successors = 3
 	// samples of a node's addresses tell who will have to do with its end.
-	samples = 16
+	samples = 4
 )
 
 // successors names, for some addresses of each node that has or had any, who would be the first to take them over. A node
