@@ -15,7 +15,7 @@ import (
 )
 
 func newGatherer(c client.Reader) gatherer {
-	return gatherer{reader: c, classes: kube.DefaultClasses()}
+	return gatherer{reader: c, classes: kube.DefaultClasses(), slices: sliceNames{}}
 }
 
 func TestAnnounced(t *testing.T) {

@@ -68,11 +68,17 @@ type passer struct {
 	metrics   metrics
 	dataplane func() plan.Dataplane // of this node
 	changed   signal
+	dirt      *dirt
 	ready     *atomic.Bool
 	farewell  *farewell
 
 	// What the last pass left behind.
 	mind    *mind
+	planner *plan.Planner
+	whole   bool // the next pass is to look at everything
+	nodes   []plan.Node
+	seen    []members.Member
+	gone    []string // Services about which this node is silent
 	peers   map[string]netip.AddrPort
 	last    map[string]netip.Addr // where members were that may be gone
 	told    []byte                // to the group
@@ -93,9 +99,10 @@ func (p *passer) run(ctx context.Context) {
 		err := p.pass(ctx)
 		took := time.Since(began)
 		p.metrics.pass.Observe(took.Seconds())
-		if err == nil && fit {
-			p.takePart()
+		if err == nil && fit && p.takePart() {
+			continue
 		}
+		p.whole = p.whole || err != nil
 		p.wait(ctx, p.judge(ctx, err), min((share-1)*took, restAtMost))
 	}
 }
@@ -103,10 +110,9 @@ func (p *passer) run(ctx context.Context) {
 // wait returns when it is time for the next pass. Members, probes and interfaces are never kept waiting; changes of the
 // caches, which come by the hundred, are gathered while it rests.
 func (p *passer) wait(ctx context.Context, retry <-chan time.Time, rest time.Duration) {
-	var changed, due <-chan time.Time
+	var due <-chan time.Time
 	var caches <-chan struct{}
-	changed = time.After(rest)
-	now := time.Now()
+	rested, now := time.After(rest), time.Now()
 	if at := p.mind.next(now); !at.IsZero() {
 		due = time.After(at.Sub(now))
 	}
@@ -119,13 +125,17 @@ func (p *passer) wait(ctx context.Context, retry <-chan time.Time, rest time.Dur
 	}
 	for {
 		select {
-		case <-changed:
-			changed, caches = nil, p.changed
+		case <-rested:
+			rested, caches = nil, p.changed
 			continue
 		case <-caches:
+			return
+		case <-p.group.Changed():
+			if p.opened && sameOthers(p.seen, p.group.Members(), p.o.Node) {
+				continue // it hears itself
+			}
 		case <-retry:
 		case <-due:
-		case <-p.group.Changed():
 		case <-p.detector.Changed():
 		case <-p.announcer.Changed():
 		case <-p.farewell.asked:
@@ -135,8 +145,17 @@ func (p *passer) wait(ctx context.Context, retry <-chan time.Time, rest time.Dur
 			p.opened = true
 		case <-ctx.Done():
 		}
+		p.whole = true
 		return
 	}
+}
+
+// sameOthers tells whether two rosters differ in nothing but this node itself.
+func sameOthers(a, b []members.Member, self string) bool {
+	return slices.EqualFunc(a, b, func(m, o members.Member) bool {
+		return m.Name == o.Name && (m.Name == self || m.Addr == o.Addr && m.State == o.State && m.Version == o.Version &&
+			m.Current == o.Current && m.Joins == o.Joins && bytes.Equal(m.Facts, o.Facts))
+	})
 }
 
 // judge says when to try again, if at all. It logs the first failure in a row.
@@ -156,15 +175,17 @@ func (p *passer) judge(ctx context.Context, err error) (retry <-chan time.Time) 
 }
 
 // takePart tells the group that this node may acquire addresses from now on. The pass before has published its facts.
-func (p *passer) takePart() {
+func (p *passer) takePart() (news bool) {
 	if p.ready.Load() {
-		return
+		return false
 	}
 	p.o.Log.Info("Speaker takes part", "node", p.o.Node)
 	p.metrics.ready.Set(1)
 	p.mind.readyAt = time.Now()
 	p.become(members.Ready)
 	p.ready.Store(true)
+	p.whole = true
+	return true
 }
 
 func (p *passer) become(s members.State) {
@@ -177,35 +198,61 @@ func (p *passer) become(s members.State) {
 // pass gathers, plans, applies and reports, once. Facts that could not be told do not stop it.
 func (p *passer) pass(ctx context.Context) error {
 	now, interfaces := time.Now(), p.announcer.Interfaces()
-	untold := errors.Join(p.tell(now, interfaces), p.look(ctx))
-	if !p.opened {
-		return untold // it could not answer, so it must not say that it does
-	}
-	roster := p.group.Members()
-	w, err := p.world(ctx, now, roster)
-	if err != nil {
+	news, untold := p.tell(now, interfaces)
+	p.whole = p.whole || news
+	dirt := p.dirt.take()
+	p.whole = p.whole || dirt.all
+	should, ok, err := p.plan(ctx, now, dirt)
+	if err != nil || !ok {
 		return errors.Join(untold, err)
 	}
-	should := plan.Make(w, p.o.Node)
-	if err := p.apply(ctx, should, w.Nodes); err != nil {
+	if err := p.apply(ctx, should, p.nodes); err != nil {
 		return errors.Join(untold, err)
 	}
 	should.Prove(func(a netip.Addr) bool { return p.running.Addresses[a] != nil })
 	if p.mind.learn(now, should) {
-		untold = errors.Join(untold, p.tell(now, interfaces))
+		_, err := p.tell(now, interfaces)
+		untold = errors.Join(untold, err)
+		p.changed.raise() // what it has said counts for its next plan
 	}
-	p.probe(should, roster)
 	p.farewell.see(should)
 	p.report(bounded(v1beta1.SpeakerStatusStatus{
 		Version:    p.o.Version,
 		State:      p.state.String(),
 		Dataplane:  string(p.dataplane()),
 		Interfaces: statusInterfaces(interfaces),
-		Members:    v1beta1.SpeakerMembers{Alive: int32(len(roster)), Missing: missing(p.peers, roster)},
+		Members:    v1beta1.SpeakerMembers{Alive: int32(len(p.seen)), Missing: missing(p.peers, p.seen)}, // #nosec G115 -- far fewer
 		L2:         statusL2(p.running, p.desired, epochs(should.Claims), p.rivals),
-		Withdrawn:  p.withdrawn(ctx, should),
+		Withdrawn:  p.gone,
 	}))
 	return untold
+}
+
+// plan looks at as little as it must. It returns false as long as this node could not do what is planned.
+func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.Plan, ok bool, err error) {
+	if !p.whole {
+		if services, ok := p.gather.some(ctx, f); ok {
+			if should, ok := p.planner.Update(plan.Own{Overdue: p.mind.overdue(now)}, p.mind.facts, services); ok {
+				return should, true, nil
+			}
+		}
+	}
+	if err := p.look(ctx); err != nil {
+		return should, false, err
+	}
+	if !p.opened {
+		return should, false, nil // it could not answer, so it must not say that it does
+	}
+	p.seen = p.group.Members()
+	w, err := p.world(ctx, now, p.seen)
+	if err != nil {
+		return should, false, err
+	}
+	p.nodes, p.whole = w.Nodes, false
+	should = p.planner.Whole(w)
+	p.probe(should, p.seen)
+	p.gone = p.withdrawn(ctx, should)
+	return should, true, nil
 }
 
 // world gathers all facts.
@@ -240,17 +287,17 @@ func (p *passer) leave(nodes []plan.Node) {
 	}
 }
 
-// tell gives the group what it must know of this node.
-func (p *passer) tell(now time.Time, interfaces []l2.Interface) error {
+// tell gives the group what it must know of this node, and returns whether that was news.
+func (p *passer) tell(now time.Time, interfaces []l2.Interface) (news bool, err error) {
 	mine, err := p.mind.tells(now, interfacesOf(interfaces), p.dataplane(), p.detector.Verdicts(), p.keys()).encode()
 	if err != nil || bytes.Equal(mine, p.told) {
-		return err
+		return false, err
 	}
 	if err := p.group.Publish(mine); err != nil {
-		return err
+		return false, err
 	}
 	p.told = mine
-	return nil
+	return true, nil
 }
 
 // look tells the group whom to look for.

@@ -74,6 +74,18 @@ func (g *fakeGroup) change(f func(*members.Member)) {
 	g.changing.raise()
 }
 
+// come has another member come, again and again.
+func (g *fakeGroup) come() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	joins := uint64(1)
+	if len(g.roster) > 1 {
+		joins += g.roster[1].Joins
+	}
+	g.roster = append(g.roster[:1:1], members.Member{Name: "n2", Joins: joins})
+	g.changing.raise()
+}
+
 func (g *fakeGroup) Changed() <-chan struct{} { return g.changing }
 func (g *fakeGroup) Settled() <-chan struct{} { return g.settled }
 
@@ -133,7 +145,7 @@ func newRig(t *testing.T) *rig {
 			Node: "n1", Namespace: ns, Version: "v1", MembersBind: netip.MustParseAddrPort("192.0.2.1:7947"),
 			Client: r.api, Direct: r.api, Log: r.logs.logger(),
 		},
-		gather: newGatherer(r.api), mind: newMind("n1", RestartWindow, holdDown, r.logs.logger()),
+		gather: newGatherer(r.api), dirt: &dirt{}, planner: plan.NewPlanner("n1"), mind: newMind("n1", RestartWindow, holdDown, r.logs.logger()),
 		detector: &fakeDetector{changing: newSignal()}, farewell: newFarewell(), last: map[string]netip.Addr{},
 		group: r.members, announcer: r.wire, metrics: m, changed: newSignal(), ready: new(atomic.Bool),
 		keys:      func() []string { return nil },
@@ -243,7 +255,8 @@ func TestBurstOfChanges(t *testing.T) {
 		min, max int64 // passes
 	}{
 		{"caches", func(r *rig) { r.changed.raise() }, 8, 11},
-		{"members", func(r *rig) { r.members.changing.raise() }, 90, 110},
+		{"members", func(r *rig) { r.members.come() }, 90, 110},
+		{"members, none of which has changed", func(r *rig) { r.members.changing.raise() }, 0, 0},
 		{"interfaces", func(r *rig) { r.wire.changing.raise() }, 90, 110},
 	}
 	for _, tt := range tests {
@@ -302,6 +315,7 @@ func TestUntoldFactsDoNotStopThePlan(t *testing.T) {
 			r.fit()
 			r.members.refuse = errors.New("too long")
 			must(t, r.api.Delete(context.Background(), newService("web")))
+			r.dirt.mark(newService("web"))
 			r.changed.raise()
 			r.rest()
 		})
@@ -318,6 +332,7 @@ func TestPeersAreFollowed(t *testing.T) {
 			r.fit()
 			must(t, r.api.Create(context.Background(), newPod("n3", "192.0.2.3")))
 			for range 3 {
+				r.dirt.mark(newPod("n3", "192.0.2.3"))
 				r.changed.raise()
 				r.rest()
 			}

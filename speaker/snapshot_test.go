@@ -66,7 +66,7 @@ func TestSnapshotIsTheSameWorld(t *testing.T) {
 		Nodes    []spec.Node
 	}
 	gather := func(r client.Reader) (w world) {
-		g := gatherer{reader: r, classes: kube.DefaultClasses()}
+		g := newGatherer(r)
 		var err [3]error
 		w.Config, err[0] = g.config(t.Context())
 		w.Services, err[1] = g.services(t.Context())

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/internal/kube"
+	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
 	"github.com/belfry-lb/belfry/speaker/l2"
 	"github.com/belfry-lb/belfry/speaker/liveness"
@@ -62,6 +63,7 @@ type Speaker struct {
 	source    *source // o.Client
 	dataplane *dataplane
 	changed   signal      // something in the caches changed
+	dirt      dirt        // what it was
 	dirty     signal      // the snapshot is behind
 	newSecret signal      // the gossip key's Secret may have changed
 	ready     atomic.Bool // the speaker takes part
@@ -88,6 +90,7 @@ func New(o Options) (*Speaker, error) {
 		metrics:   m,
 		dataplane: newDataplane(o.Node, o.ProxyHealth, o.Log.WithName("dataplane"), changed),
 		changed:   changed,
+
 		dirty:     newSignal(),
 		newSecret: newSignal(),
 	}, nil
@@ -209,8 +212,8 @@ func outlive(ctx context.Context, answer, talk func(context.Context) error) erro
 func (s *Speaker) passes(group *members.Group, probes *liveness.Detector, bye *farewell, keys *keyring) *passer {
 	return &passer{
 		o: s.o, keys: keys.digests, group: group, announcer: s.announcer, detector: probes, metrics: s.metrics,
-		gather: gatherer{reader: s.o.Client, classes: s.o.Classes},
-		report: s.reporter.report, rivals: rivals{}, dataplane: s.dataplane.State, changed: s.changed, ready: &s.ready,
-		farewell: bye, last: map[string]netip.Addr{}, mind: newMind(s.o.Node, cmp.Or(s.o.RestartWindow, RestartWindow), cmp.Or(s.o.HoldDown, holdDown), s.o.Log),
+		gather: gatherer{reader: s.o.Client, classes: s.o.Classes, slices: sliceNames{}},
+		report: s.reporter.report, rivals: rivals{}, dataplane: s.dataplane.State, changed: s.changed, dirt: &s.dirt, ready: &s.ready,
+		planner: plan.NewPlanner(s.o.Node), farewell: bye, last: map[string]netip.Addr{}, mind: newMind(s.o.Node, cmp.Or(s.o.RestartWindow, RestartWindow), cmp.Or(s.o.HoldDown, holdDown), s.o.Log),
 	}
 }

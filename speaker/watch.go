@@ -76,11 +76,15 @@ func (s *Speaker) observe(ctx context.Context, o client.Object, h toolscache.Res
 
 func (s *Speaker) planning(ctx context.Context) toolscache.ResourceEventHandler {
 	seen := func(objects ...any) {
+		concerned := false
 		for _, o := range objects {
 			if s.concerns(ctx, o) {
-				s.touch()
-				return
+				s.dirt.mark(o)
+				concerned = true
 			}
+		}
+		if concerned {
+			s.touch()
 		}
 	}
 	return toolscache.ResourceEventHandlerFuncs{

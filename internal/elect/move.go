@@ -38,8 +38,12 @@ func (b *ballot) rank(i int) int {
 	return s.ranks[place]
 }
 
-// balance relieves the nodes that have more than they should keep of the addresses that suit them least.
+// balance relieves the nodes that have more than they should keep of the addresses that suit them least. It waits until
+// nothing else is on its way: who hears of half a drain sees nodes with too much.
 func (b *ballot) balance() {
+	if b.moving() {
+		return
+	}
 	type class struct {
 		slate *Slate
 		rank  int
@@ -65,6 +69,19 @@ func (b *ballot) balance() {
 	for _, i := range due {
 		b.relieve(i, of[i])
 	}
+}
+
+// moving tells whether an address is on its way to somebody, or waits for a node that is away.
+func (b *ballot) moving() bool {
+	for i, r := range b.results {
+		if r.Next != None {
+			return true
+		}
+		if r.Claim != None && (b.addrs[i].Claims[r.Claim].Remembered || b.addrs[i].Claims[r.Claim].From != None) {
+			return true
+		}
+	}
+	return false
 }
 
 // total is what some nodes have together.

@@ -214,6 +214,12 @@ func slowBelow(limit int, among []Candidate, a Address, load map[int]int) int {
 }
 
 func slowBalance(addrs []Address, results map[netip.Addr]Result, load map[int]int) {
+	for _, a := range addrs {
+		r := results[a.Addr]
+		if r.Next != None || r.Holder != None && (a.Claims[r.Claim].Remembered || a.Claims[r.Claim].From != None) {
+			return
+		}
+	}
 	equals := func(a Address, need Fitness) (same []Candidate) {
 		for _, c := range a.Slate.candidates {
 			if c.Fit != 0 && c.Fit&need == need && better(c, on(a, results[a.Addr].Holder)) == 0 {
