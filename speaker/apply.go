@@ -2,6 +2,7 @@ package speaker
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/netip"
 	"time"
@@ -72,6 +73,20 @@ func stations(nodes []plan.Node, self string) map[l2.MAC]string {
 			if mac, ok := parseMAC(i.MAC); ok && n.Name != self {
 				out[mac] = n.Name
 			}
+		}
+	}
+	return out
+}
+
+// heldBy adds to what was heard the addresses that are not announced here because another node has them.
+func heldBy(heard map[netip.Addr]string, r l2.Running) map[netip.Addr]string {
+	out := maps.Clone(heard)
+	for a, problem := range r.Problems {
+		if node := r.Others[a].Station; problem == l2.ProblemHeld && node != "" {
+			if out == nil {
+				out = map[netip.Addr]string{}
+			}
+			out[a] = node
 		}
 	}
 	return out

@@ -209,6 +209,7 @@ func (p *passer) pass(ctx context.Context) error {
 	if err := p.apply(ctx, should, p.nodes); err != nil {
 		return errors.Join(untold, err)
 	}
+	should.Heard = heldBy(should.Heard, p.running)
 	should.Prove(func(a netip.Addr) bool { return p.running.Addresses[a] != nil })
 	if p.mind.learn(now, should) {
 		_, err := p.tell(now, interfaces)

@@ -92,6 +92,15 @@ func (s *Slate) Fit(node int) Fitness {
 	return 0
 }
 
+// Only returns the slate with no candidate but one, nil if that may not acquire.
+func (s *Slate) Only(node int) *Slate {
+	i, ok := s.find(node)
+	if !ok || s.candidates[i].Fit&Acquires == 0 {
+		return nil
+	}
+	return NewSlate([]Candidate{s.candidates[i]})
+}
+
 // best returns the best rank of candidates with these bits: Acquires, or Acquires and Steady.
 func (s *Slate) best(need Fitness) int {
 	if need&Steady != 0 {

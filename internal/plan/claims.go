@@ -19,10 +19,11 @@ type ledger struct {
 	nodes  []Node
 	places map[string]int
 	claims map[netip.Addr][]claim
+	heard  map[netip.Addr]int // nodes that were heard to have addresses
 }
 
 func newLedger(nodes []Node) *ledger {
-	l := &ledger{nodes: nodes, places: make(map[string]int, len(nodes))}
+	l := &ledger{nodes: nodes, places: make(map[string]int, len(nodes)), heard: map[netip.Addr]int{}}
 	count := 0
 	for i, n := range nodes {
 		l.places[n.Name] = i
@@ -43,6 +44,11 @@ func newLedger(nodes []Node) *ledger {
 		}
 		for _, c := range n.Ceded {
 			l.trust(i, c)
+		}
+		for a, name := range n.Heard {
+			if o, known := l.heard[a]; l.place(name) != elect.None && (!known || l.place(name) < o) {
+				l.heard[a] = l.place(name)
+			}
 		}
 	}
 	return l

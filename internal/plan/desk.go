@@ -66,6 +66,9 @@ func (d *desk) decide(s *seat, r elect.Result) {
 	if r.Holder != d.me && r.Holder != elect.None {
 		d.remember(s, r)
 	}
+	if s.heard && d.me != elect.None {
+		d.repeat(s.addr)
+	}
 }
 
 // hold: the address is this node's.
@@ -123,7 +126,7 @@ func (d *desk) lingering(s *seat) int {
 // unknown: nobody has announced the address yet, so that somebody else may have it.
 func (d *desk) unknown(s *seat) bool {
 	announced := slices.ContainsFunc(s.shares, func(sh share) bool { return sh.service.Announced })
-	return s.conflicts() == spec.ConflictProbe && !announced && d.ledger.untried(s.addr)
+	return s.conflicts() == spec.ConflictProbe && !announced && !s.heard && d.ledger.untried(s.addr)
 }
 
 func (s *seat) conflicts() spec.ConflictDetection { return s.shares[0].field.conflicts }
@@ -158,6 +161,18 @@ func (d *desk) remember(s *seat, r elect.Result) {
 	}
 	name := d.nodes[r.Holder].Name
 	d.plan.Absent[name] = append(d.plan.Absent[name], Claim{Addr: s.addr, Epoch: c.Epoch, Fresh: c.fresh})
+}
+
+// repeat goes on telling what was heard until the node that has the address has claimed it.
+func (d *desk) repeat(a netip.Addr) {
+	name, ok := d.nodes[d.me].Heard[a]
+	if !ok {
+		return
+	}
+	if d.plan.Heard == nil {
+		d.plan.Heard = map[netip.Addr]string{}
+	}
+	d.plan.Heard[a] = name
 }
 
 func (d *desk) answer(s *seat, c Claim) {

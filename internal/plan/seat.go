@@ -17,6 +17,7 @@ type seat struct {
 	slate  *elect.Slate  // nil while nobody can have it
 	place  int           // in the election; meaningless without a slate
 	claims []elect.Claim // as they are elected by
+	heard  bool          // it is left to a node that has it outside of our rules
 }
 
 // share is one of the Services of an address.
@@ -51,6 +52,20 @@ func (s *seat) fill(l *ledger) {
 		s.slate = served[0].slate
 	default:
 		s.slate = s.common(served)
+	}
+	s.yield(l)
+}
+
+// yield leaves the address to a node that was heard to have it before anybody here has announced it: another announcer on
+// that node, during a migration, holds it, and both name the same hardware address.
+func (s *seat) yield(l *ledger) {
+	s.heard = false
+	node, ok := l.heard[s.addr]
+	if !ok || s.slate == nil || !l.untried(s.addr) {
+		return
+	}
+	if only := s.slate.Only(node); only != nil {
+		s.slate, s.heard = only, true
 	}
 }
 
