@@ -139,7 +139,7 @@ func (b *ballot) below(limit, i, rank int, need Fitness, but int) int {
 // sum counts the nodes of one rank that may take an address, and what they have.
 func (b *ballot) sum(s *Slate, rank int, need Fitness, but int) (sum, n int) {
 	for k, c := range s.candidates {
-		if s.ranks[k] == rank && c.Fit != 0 && c.Fit&need == need && c.Node != but {
+		if s.ranks[k] == rank && c.Fit&need == need && c.Node != but {
 			sum, n = sum+b.loads[c.Node], n+1
 		}
 	}

@@ -58,7 +58,7 @@ func (b *ballot) balance() {
 		key := class{b.addrs[i].Slate, b.rank(i)}
 		t, ok := totals[key]
 		if !ok {
-			t.sum, t.n = b.sum(key.slate, key.rank, 0, None) // with those that are only away, or not ready, for now
+			t = b.total(key.slate, key.rank)
 			totals[key] = t
 		}
 		if t.n > 1 && b.loads[b.results[i].Holder] > burden(t.sum, t.n) {
@@ -86,6 +86,17 @@ func (b *ballot) moving() bool {
 
 // total is what some nodes have together.
 type total struct{ sum, n int }
+
+// total counts the nodes of one rank that have addresses, be they only away, or not ready, for now, and those that could
+// have some.
+func (b *ballot) total(s *Slate, rank int) (t total) {
+	for k, c := range s.candidates {
+		if s.ranks[k] == rank && c.Fit != 0 && (c.Fit&Steady != 0 || b.loads[c.Node] > 0) {
+			t.sum, t.n = t.sum+b.loads[c.Node], t.n+1
+		}
+	}
+	return t
+}
 
 // misfit orders addresses by how little they suit their holders.
 func (b *ballot) misfit(i, j int) int {

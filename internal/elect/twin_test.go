@@ -238,7 +238,7 @@ func slowBalance(addrs []Address, results map[netip.Addr]Result, load map[int]in
 		if !slowSettled(a, r) || r.Next != None {
 			continue
 		}
-		sum, same := 0, equals(a, 0)
+		sum, same := 0, slices.DeleteFunc(equals(a, 0), func(c Candidate) bool { return c.Fit&Steady == 0 && load[c.Node] == 0 })
 		for _, c := range same {
 			sum += load[c.Node]
 		}

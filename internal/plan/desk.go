@@ -139,15 +139,15 @@ func (d *desk) other(s *seat, r elect.Result, c claim) {
 		d.wait(s, Claim{Addr: s.addr, Epoch: d.ledger.next(s.addr), From: holder})
 	case r.StandIn == d.me:
 		d.standIn(s, holder)
-	case c.From == d.me && c.From != elect.None && (d.ledger.live(d.me, s.addr) != nil || d.ceded(s.addr, holder)):
+	case c.From == d.me && c.From != elect.None && (d.ledger.live(d.me, s.addr) != nil || d.ceded(s.addr)):
 		d.standIn(s, holder)
 		d.plan.Ceded = append(d.plan.Ceded, Cession{s.addr, holder, c.Epoch})
 	}
 }
 
-// ceded tells whether this node has let the address go in the other's favour.
-func (d *desk) ceded(a netip.Addr, to string) bool {
-	return slices.ContainsFunc(d.nodes[d.me].Ceded, func(c Cession) bool { return c.Addr == a && c.To == to })
+// ceded tells whether this node has let the address go, be it in favour of another who was first to claim it.
+func (d *desk) ceded(a netip.Addr) bool {
+	return slices.ContainsFunc(d.nodes[d.me].Ceded, func(c Cession) bool { return c.Addr == a })
 }
 
 // remember keeps a claim for a node that is away.
