@@ -110,19 +110,9 @@ func (p *passer) run(ctx context.Context) {
 // wait returns when it is time for the next pass. Members, probes and interfaces are never kept waiting; changes of the
 // caches, which come by the hundred, are gathered while it rests.
 func (p *passer) wait(ctx context.Context, retry <-chan time.Time, rest time.Duration) {
-	var due <-chan time.Time
 	var caches <-chan struct{}
-	rested, now := time.After(rest), time.Now()
-	if at := p.mind.next(now); !at.IsZero() {
-		due = time.After(at.Sub(now))
-	}
-	settled, opened := p.group.Settled(), p.announcer.Ready()
-	if p.settled {
-		settled = nil
-	}
-	if p.opened {
-		opened = nil
-	}
+	rested, due := time.After(rest), p.due(time.Now())
+	settled, opened := until(p.settled, p.group.Settled()), until(p.opened, p.announcer.Ready())
 	for {
 		select {
 		case <-rested:
@@ -148,6 +138,23 @@ func (p *passer) wait(ctx context.Context, retry <-chan time.Time, rest time.Dur
 		p.whole = true
 		return
 	}
+}
+
+// due is when time alone changes the plan.
+func (p *passer) due(now time.Time) <-chan time.Time {
+	at := p.mind.next(now)
+	if at.IsZero() {
+		return nil
+	}
+	return time.After(at.Sub(now))
+}
+
+// until is a channel for as long as it has not told what it tells once.
+func until(told bool, c <-chan struct{}) <-chan struct{} {
+	if told {
+		return nil
+	}
+	return c
 }
 
 // sameOthers tells whether two rosters differ in nothing but this node itself.

@@ -64,8 +64,6 @@ type sight struct {
 	drains  bool
 }
 
-const simTrace = false
-
 const (
 	simStep  = 5 * time.Millisecond
 	simGone  = time.Second            // until the group drops a member
@@ -311,14 +309,6 @@ func (n *simNode) turn() bool {
 	}
 	n.dirty = false
 	n.passes++
-	if simTrace {
-		defer func() {
-			fmt.Println(n.now.Format("05.000"), n.name, n.state, n.mind.facts, n.says)
-			for _, o := range n.sim.nodes {
-				fmt.Println("     ", o.name, n.sees[o.name].there, n.sees[o.name].member.State, n.mind.presence.standing(o.name, n.now, 0), n.verdicts[o.name].State)
-			}
-		}()
-	}
 	roster, everybody := n.roster()
 	if n.settled.IsZero() && (everybody || !n.now.Before(n.since.Add(members.DefaultJoinWindow))) {
 		n.settled = n.now
@@ -390,22 +380,22 @@ func simInterfaces(node string) []plan.Interface {
 }
 
 // answers are the nodes whose hardware address is told to whoever asks for an address now, by themselves or by others.
-func (s *sim) answers(a netip.Addr) (own, any []string) {
+func (s *sim) answers(a netip.Addr) (own, told []string) {
 	for _, n := range s.nodes {
 		if !n.up {
 			continue
 		}
 		switch say := n.says[a]; say.Role {
 		case plan.Answer:
-			own, any = append(own, n.name), append(any, n.name)
+			own, told = append(own, n.name), append(told, n.name)
 		case plan.StandIn:
 			if mac := say.As["eth0"]; mac != "" {
-				any = append(any, mac)
+				told = append(told, mac)
 			}
 		}
 	}
-	slices.Sort(any)
-	return own, slices.Compact(any)
+	slices.Sort(told)
+	return own, slices.Compact(told)
 }
 
 // owners tells who has which address, when the cluster is at rest.

@@ -49,15 +49,9 @@ func (n Node) runner(place int, advs []spec.L2Advertisement, f spec.Family) runn
 }
 
 func (r *runner) judge(n Node, selected bool) {
-	r.reason = n.canAcquire()
 	// Of a node that is away the interfaces may not have come about.
 	reaches := len(r.interfaces) > 0 || n.Away && len(n.Interfaces) == 0
-	if r.reason == "" && !selected {
-		r.reason = ReasonNotSelected
-	}
-	if r.reason == "" && !reaches {
-		r.reason = ReasonNoInterface
-	}
+	r.reason = cmp.Or(n.canAcquire(), unless(selected, ReasonNotSelected), unless(reaches, ReasonNoInterface))
 	if r.reason == "" {
 		r.fit |= elect.Acquires
 		if n.Steady {
@@ -65,16 +59,31 @@ func (r *runner) judge(n Node, selected bool) {
 		}
 	}
 	leaving := n.Draining || n.Excluded || !selected
-	if n.Silent || leaving || !reaches {
-		r.lingers = n.Alive && !n.Silent && leaving && reaches
-		return
+	switch {
+	case n.Silent || !reaches:
+	case leaving:
+		r.lingers = n.Alive
+	default:
+		r.fit |= n.holds()
 	}
+}
+
+// holds tells which claims of the node stand.
+func (n Node) holds() (f elect.Fitness) {
 	if n.Alive {
-		r.fit |= elect.Keeps
+		f |= elect.Keeps
 	}
 	if n.Away {
-		r.fit |= elect.Returns
+		f |= elect.Returns
 	}
+	return f
+}
+
+func unless(ok bool, r spec.Reason) spec.Reason {
+	if ok {
+		return ""
+	}
+	return r
 }
 
 // canAcquire tells what keeps the node from acquiring anything, "" for nothing: the first reason in the order in which
