@@ -75,7 +75,8 @@ type passer struct {
 	// What the last pass left behind.
 	mind    *mind
 	planner *plan.Planner
-	whole   bool // the next pass is to look at everything
+	whole   bool      // the next pass is to look at everything
+	looked  time.Time // when the last one did
 	nodes   []plan.Node
 	seen    []members.Member
 	gone    []string // Services about which this node is silent
@@ -140,9 +141,9 @@ func (p *passer) wait(ctx context.Context, retry <-chan time.Time, rest time.Dur
 	}
 }
 
-// due is when time alone changes the plan.
+// due is when time alone changes the plan: what was still to come when the last one was made, be it over by now.
 func (p *passer) due(now time.Time) <-chan time.Time {
-	at := p.mind.next(now)
+	at := p.mind.next(p.looked)
 	if at.IsZero() {
 		return nil
 	}
@@ -256,7 +257,7 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 	if err != nil {
 		return should, false, err
 	}
-	p.nodes, p.whole = w.Nodes, false
+	p.nodes, p.whole, p.looked = w.Nodes, false, now
 	should = p.planner.Whole(w)
 	p.probe(should, p.seen)
 	p.gone = p.withdrawn(ctx, should)

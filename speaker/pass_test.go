@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -376,4 +377,21 @@ func TestLogChanges(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTimeThatPassesDuringAPass: what came about while a pass was under way is found by the next.
+func TestTimeThatPassesDuringAPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.during(func() {
+			r.fit()
+			elapse(holdDown - r.mind.readyAt.Sub(time.Now()).Abs() - 5*time.Millisecond)
+			r.wire.takes = 10 * time.Millisecond
+			r.wire.changing.raise() // begins before the hold-down is over, and ends after it
+			r.rest()
+		})
+		if last := r.members.story[len(r.members.story)-1]; !strings.Contains(last, `"steady":true`) {
+			t.Errorf("told last: %s", last)
+		}
+	})
 }
