@@ -174,12 +174,13 @@ func (a *allocator) widen(ctx context.Context, d dirty) error {
 func (a *allocator) configure(conf spec.Objects, used []spec.Occupied) bool {
 	snap, probs := spec.Parse(conf)
 	forbidden := forbiddenIn(snap.Pools, used)
-	changed := a.snap == nil || !reflect.DeepEqual(a.snap.Pools, snap.Pools) || !slices.Equal(a.forbidden, forbidden)
+	changed := a.snap == nil || !reflect.DeepEqual(a.snap.Pools, snap.Pools) || !slices.Equal(a.snap.Unusable, snap.Unusable) || !slices.Equal(a.forbidden, forbidden)
 	a.conf, a.snap, a.probs, a.forbidden = conf, snap, probs, forbidden
 	if changed {
 		a.table.SetTime(a.now())
 		a.table.SetForbidden(forbidden)
 		a.table.SetPools(snap.Pools)
+		a.table.SetUnusable(snap.Unusable)
 	}
 	return changed
 }

@@ -40,6 +40,7 @@ type objectFacts struct {
 type poolFacts struct {
 	objectFacts
 	ranges   []spec.Range
+	disabled bool
 	usage    alloc.Usage
 	freed    []alloc.Freed
 	overlaps []alloc.Forbidden // addresses of it that the cluster uses itself
@@ -56,7 +57,7 @@ func (a *allocator) publish() {
 		o := &a.conf.Pools[i]
 		pf := poolFacts{objectFacts: objectFacts{o.Generation, problems["IPAddressPool/"+o.Name]}, usage: a.table.Usage(o.Name), freed: a.table.Freed(o.Name)}
 		if p, found := a.snap.Pool(o.Name); found {
-			pf.ranges, pf.overlaps = p.Ranges, alloc.Forbids(a.forbidden, p.Ranges)
+			pf.ranges, pf.disabled, pf.overlaps = p.Ranges, p.Disabled, alloc.Forbids(a.forbidden, p.Ranges)
 		}
 		f.pools[o.Name] = pf
 		a.metrics.pool(o.Name, pf.usage)
@@ -70,7 +71,7 @@ func (a *allocator) publish() {
 		}
 	}
 	a.shown = f.pools
-	a.metrics.pending.Set(float64(len(a.table.Pending())))
+	a.metrics.pending.Set(float64(a.table.Lacking()))
 	a.report.take(f)
 }
 

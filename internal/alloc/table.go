@@ -16,6 +16,7 @@ import (
 type Table struct {
 	now       time.Time
 	given     []spec.Pool // as SetPools got them
+	unusable  []string    // names of pools that exist but are not among them
 	forbidden []Forbidden
 	pools     map[string]*pool
 	byID      map[uint32]*pool
@@ -225,6 +226,16 @@ func (t *Table) wakeTakers(reservation uint32, a *ask) {
 
 // Pending returns the Services that lack something, the one created first coming first, then by namespace and name.
 func (t *Table) Pending() []types.NamespacedName { return t.pending(false) }
+
+// Lacking returns how many Services Pending would return.
+func (t *Table) Lacking() (count int) {
+	for id, n := range t.notes {
+		if n.lacks && !t.claims.at(id).reserves() {
+			count++
+		}
+	}
+	return count
+}
 
 // PendingReservations is the same of reservations.
 func (t *Table) PendingReservations() []types.NamespacedName { return t.pending(true) }

@@ -3,6 +3,7 @@ package alloc
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -75,6 +76,8 @@ func (t *Table) describe(text []byte, h *holding) []byte {
 		return append(append(text, " from pool "...), p.name...)
 	case p.live:
 		return fmt.Appendf(text, " is kept, though pool %s no longer contains it", p.name)
+	case slices.Contains(t.unusable, p.name):
+		return fmt.Appendf(text, " is kept, though its pool %s cannot be used: see the pool's condition Ready", p.name)
 	default:
 		return fmt.Appendf(text, " is kept, though its pool %s is gone", p.name)
 	}
