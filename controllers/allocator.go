@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -268,14 +269,16 @@ func (a *allocator) look(ctx context.Context, key types.NamespacedName, gone map
 	return nil
 }
 
-// disown takes what is ours off a Service that is not ours any more. One of type LoadBalancer that this process never
-// served belongs to another controller, perhaps to another Belfry. The address is free when the status shows it no more.
+// disown takes what is ours off a Service that is not ours any more: of another type, or of a class that the flags no
+// longer say. The address is free when the status shows it no more. On a Service of a foreign class it is the condition
+// that tells that we served it: whoever serves it may have written annotations.
 func (a *allocator) disown(s *corev1.Service) {
 	key := keyOf(s)
 	_, served := a.table.Verdict(key)
-	if served || s.Spec.Type != corev1.ServiceTypeLoadBalancer {
+	judged := meta.FindStatusCondition(s.Status.Conditions, v1beta1.ConditionAllocated) != nil
+	if served || judged || s.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		d := desired{}
-		if served && s.Annotations[v1beta1.AnnotationAllocatedFrom] != "" {
+		if (served || judged) && s.Annotations[v1beta1.AnnotationAllocatedFrom] != "" {
 			d.finalize = dropFinalizer
 		}
 		a.write(s, d, nil)
