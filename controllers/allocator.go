@@ -388,7 +388,7 @@ func (a *allocator) written(r result) {
 	a.metrics.write(of.kind, r.err)
 	if r.err != nil {
 		a.log.V(1).Info("not written", of.word, key.String(), "reason", r.err.Error())
-		of.retries.after(key, a.now())
+		a.failed(of, key, r)
 		return
 	}
 	of.retries.forget(key)
@@ -404,6 +404,21 @@ func (a *allocator) written(r result) {
 	a.account(r)
 }
 
+// failed has the object looked at again later. One that fails again and again needs somebody to act: its owner or whoever
+// runs the cluster is told, once until it succeeds.
+func (a *allocator) failed(of lane, key types.NamespacedName, r result) {
+	if errors.Is(r.err, errFenced) { // we do not lead any more
+		of.retries.after(key, a.now())
+		return
+	}
+	if !of.retries.after(key, a.now()) {
+		return
+	}
+	a.log.Error(r.err, "status refused again and again", of.word, key.String())
+	a.metrics.stuck.WithLabelValues(of.kind).Inc()
+	a.news.add(r.patch.about, notice{warning: true, reason: eventFailed, message: "the status cannot be written: " + r.err.Error()})
+}
+
 // account tells people and metrics about a write that succeeded.
 func (a *allocator) account(r result) {
 	a.news.add(r.after, r.patch.events...)
@@ -412,6 +427,7 @@ func (a *allocator) account(r result) {
 		return
 	}
 	a.metrics.verdict(v.Allocated, string(v.Reason))
+	a.tellKeepers(r)
 	if len(r.patch.fresh) == 0 {
 		return
 	}
@@ -420,6 +436,19 @@ func (a *allocator) account(r result) {
 		delete(a.since, v.Key)
 	}
 	a.log.Info("addresses assigned", "service", v.Key.String(), "address", addrsOf(v.Addresses))
+}
+
+// tellKeepers tells those who keep an address that another Service had too, when that one has let go of it.
+func (a *allocator) tellKeepers(r result) {
+	for _, l := range r.patch.verdict.Lost {
+		if !slices.Contains(r.patch.lost, l.Addr) || l.To.Name == "" {
+			continue
+		}
+		a.log.Info("two had one address: the elder claim keeps it", "service", l.To.String(), "address", l.Addr.String(), "reason", r.patch.key.String())
+		if s, err := a.objects.service(context.Background(), l.To, nil); err == nil && s != nil {
+			a.news.add(s, notice{warning: true, reason: eventKept, message: fmt.Sprintf("keeps %s, which %s had too and has let go of", l.Addr, r.patch.key)})
+		}
+	}
 }
 
 func addrsOf(list []alloc.Assigned) []string {

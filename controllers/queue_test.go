@@ -105,8 +105,10 @@ func TestRetriesBackOff(t *testing.T) {
 		t.Error("something is due before anything failed")
 	}
 	var waits []time.Duration
-	for range 12 {
-		r.after(named("a"), now)
+	for i := range 12 {
+		if stuck := r.after(named("a"), now); stuck != (i+1 == stuckAfter) {
+			t.Errorf("failure %d: stuck %t", i+1, stuck)
+		}
 		d, due := r.wait(now)
 		if !due {
 			t.Fatal("nothing is due")

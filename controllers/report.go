@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"sync/atomic"
@@ -83,6 +84,7 @@ type reporter struct {
 	metrics *metrics
 	tell    func(client.Object, notice)
 
+	failures  map[string]int // in a row, by kind and name
 	facts     atomic.Pointer[facts]
 	wake      chan struct{}
 	allocated chan struct{} // closed when no more facts will come
@@ -227,13 +229,31 @@ func (r *reporter) write(ctx context.Context, o client.Object, status any, news 
 	}
 	err = r.client.Status().Patch(context.WithoutCancel(ctx), o, client.RawPatch(types.MergePatchType, body))
 	r.metrics.write(kind, err)
-	if err != nil {
-		return fmt.Errorf("writing the status of %s %s: %w", kind, o.GetName(), err)
+	if err = r.streak(kind, o.GetName(), err); err != nil {
+		return err
 	}
 	for _, n := range news {
 		r.tell(o, n)
 	}
 	return nil
+}
+
+// streak counts failures in a row, and tells of many once. A fenced write says nothing about the object.
+func (r *reporter) streak(kind, name string, err error) error {
+	of := kind + "/" + name
+	if err == nil {
+		delete(r.failures, of)
+		return nil
+	}
+	err = fmt.Errorf("writing the status of %s %s: %w", kind, name, err)
+	if errors.Is(err, errFenced) {
+		return err
+	}
+	if r.failures[of]++; r.failures[of] == stuckAfter {
+		r.log.Error(err, "status refused again and again")
+		r.metrics.stuck.WithLabelValues(kind).Inc()
+	}
+	return err
 }
 
 // news is what is worth an event when the condition has changed.

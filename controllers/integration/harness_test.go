@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -128,6 +129,8 @@ type network struct {
 	loseAnswer atomic.Pointer[func(*http.Request) bool]
 	// refuse, when set, tells which requests never arrive.
 	refuse atomic.Pointer[func(*http.Request) bool]
+	// late, when set, tells for which requests the answer's body is not read on until the channel is closed.
+	late atomic.Pointer[lateness]
 
 	mu     sync.Mutex
 	writes map[string]int // "PATCH services/status"
@@ -168,8 +171,32 @@ func (n *network) wrap(next http.RoundTripper) http.RoundTripper {
 			_ = answer.Body.Close()
 			return nil, errNetwork
 		}
+		if err == nil {
+			answer.Body = &lateBody{answer.Body, r, n}
+		}
 		return answer, err
 	})
+}
+
+// lateness is for which requests the news comes late, and until when.
+type lateness struct {
+	of    func(*http.Request) bool
+	until chan struct{}
+}
+
+// lateBody is a body, of a watch above all, whose news may come late.
+type lateBody struct {
+	io.ReadCloser
+	request *http.Request
+	net     *network
+}
+
+func (b *lateBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if l := b.net.late.Load(); l != nil && l.of(b.request) {
+		<-l.until
+	}
+	return n, err
 }
 
 func (n *network) observe(r *http.Request) {

@@ -47,7 +47,9 @@ type note struct {
 // loss is an address that went to an elder claim.
 type loss struct {
 	number
-	winner string
+	winner   string               // in words
+	toHolder types.NamespacedName // the winning Service; zero for a reservation
+	told     bool
 }
 
 // New returns a table without pools and claims.
@@ -139,6 +141,7 @@ func (t *Table) conclude(id uint32, a *ask, done bool) Verdict {
 		t.explain(id, a)
 	}
 	delete(t.displaced, id)
+	t.told(id)
 	return t.verdict(id)
 }
 

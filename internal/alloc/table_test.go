@@ -266,6 +266,22 @@ func TestWhereThePoolIs(t *testing.T) {
 	}
 }
 
+// TestLost: who keeps an address that two had is told with the verdict of the other.
+func TestLost(t *testing.T) {
+	table := New()
+	table.SetPools([]spec.Pool{newPool(t, "a", "192.0.2.0/30")})
+	elder, younger := svc("elder", holds("192.0.2.1"), since(1)), svc("younger", holds("192.0.2.1"), since(2))
+	for _, v := range table.ClaimAll([]spec.Service{younger, elder}) {
+		var want []Lost
+		if v.Key == younger.Key {
+			want = []Lost{{elder.Held[0], "default/elder", elder.Key}}
+		}
+		if d := cmp.Diff(want, v.Lost, cmp.Comparer(sameAddr)); d != "" {
+			t.Errorf("%s: %s", v.Key, d)
+		}
+	}
+}
+
 func TestRelease(t *testing.T) {
 	table := New()
 	table.SetPools([]spec.Pool{newPool(t, "a", "192.0.2.0/31", "2001:db8::/127")})
