@@ -33,6 +33,7 @@ type allocator struct {
 	used         *usedByCluster
 	speakers     speakers
 	inbox        *inbox
+	witness      *witness
 	services     lane
 	reservations lane
 	metrics      *metrics
@@ -108,7 +109,7 @@ func (a *allocator) firstPass(ctx context.Context) error {
 	return nil
 }
 
-// recall takes in when addresses were freed, as the pools remember it.
+// recall takes in when addresses were freed, as the pools remember it and as this process has seen it.
 func (a *allocator) recall() {
 	for i := range a.conf.Pools {
 		var freed []alloc.Freed
@@ -117,7 +118,9 @@ func (a *allocator) recall() {
 				freed = append(freed, alloc.Freed{Addr: ip, At: f.At.Time})
 			}
 		}
-		a.table.Recall(a.conf.Pools[i].Name, freed)
+		if p, usable := a.snap.Pool(a.conf.Pools[i].Name); usable {
+			a.table.Recall(p.Name, a.witness.addTo(freed, p))
+		}
 	}
 }
 

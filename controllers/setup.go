@@ -145,6 +145,9 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 			return fmt.Errorf("adding %T: %w", r, err)
 		}
 	}
+	if err := addWitness(mgr, s.witness); err != nil {
+		return err
+	}
 	return addChecks(mgr, s.watched())
 }
 
@@ -152,7 +155,7 @@ func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, 
 	return &service{
 		allocator: &allocator{
 			log: o.Log.WithName("allocator"), classes: o.Classes, now: time.Now, live: mgr.GetAPIReader(),
-			objects: newObjects(mgr.GetCache()), inbox: newInbox(o.Classes), services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
+			objects: newObjects(mgr.GetCache()), inbox: newInbox(o.Classes), witness: &witness{now: time.Now}, services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
 			metrics: m, report: rep, news: news{tell: tell}, table: alloc.New(), since: map[types.NamespacedName]time.Time{},
 			known: byNamespace{}, leaving: keySet{}, touched: map[string]bool{},
 		},
@@ -205,6 +208,18 @@ func slimNode(o any) (any, error) {
 		n.Annotations, n.Status = nil, corev1.NodeStatus{Addresses: n.Status.Addresses}
 	}
 	return kube.Slim(o)
+}
+
+// addWitness has the witness look from the beginning, leader or not.
+func addWitness(mgr manager.Manager, w *witness) error {
+	informer, err := mgr.GetCache().GetInformer(context.Background(), &corev1.Service{}, cache.BlockUntilSynced(false))
+	if err == nil {
+		_, err = informer.AddEventHandler(w.onServices())
+	}
+	if err != nil {
+		return fmt.Errorf("watching Services: %w", err)
+	}
+	return nil
 }
 
 // addChecks makes a replica ready when its caches are, leader or not.

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -134,6 +135,7 @@ type network struct {
 
 	mu     sync.Mutex
 	writes map[string]int // "PATCH services/status"
+	heard  []byte         // what came in last by the watch of Services
 
 	watches   atomic.Int64                  // of Services
 	onTheWay  atomic.Int64                  // patches of Services
@@ -178,6 +180,13 @@ func (n *network) wrap(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
+// heardOf tells whether a watch of Services has brought the word.
+func (n *network) heardOf(word string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return bytes.Contains(n.heard, []byte(word))
+}
+
 // lateness is for which requests the news comes late, and until when.
 type lateness struct {
 	of    func(*http.Request) bool
@@ -193,6 +202,14 @@ type lateBody struct {
 
 func (b *lateBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	if b.request.URL.Query().Get("watch") != "" && resource(b.request.URL.Path) == "services" {
+		b.net.mu.Lock()
+		b.net.heard = append(b.net.heard, p[:n]...)
+		if l := len(b.net.heard); l > 1<<20 {
+			b.net.heard = bytes.Clone(b.net.heard[l-1<<16:])
+		}
+		b.net.mu.Unlock()
+	}
 	if l := b.net.late.Load(); l != nil && l.of(b.request) {
 		<-l.until
 	}
