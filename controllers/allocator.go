@@ -45,14 +45,16 @@ type allocator struct {
 	snap      *spec.Snapshot
 	probs     []spec.Problem
 	forbidden []alloc.Forbidden
+	gaps      []gap
 	shown     map[string]poolFacts               // pools that the metrics show
 	since     map[types.NamespacedName]time.Time // first seen without addresses
 
-	free    map[string]alloc.Usage // when all had what they could have
-	helped  bool                   // something changed that may help those who lack an address
-	known   byNamespace            // reservations
-	leaving keySet                 // Services that wait for speakers to be silent
-	touched map[string]bool        // namespaces in which a reservation's addresses may have come into other hands
+	settled map[types.NamespacedName]string // versions at which Services say all that they are to say
+	free    map[string]alloc.Usage          // when all had what they could have
+	helped  bool                            // something changed that may help those who lack an address
+	known   byNamespace                     // reservations
+	leaving keySet                          // Services that wait for speakers to be silent
+	touched map[string]bool                 // namespaces in which a reservation's addresses may have come into other hands
 }
 
 // lane is the way of one kind of object to the API server.
@@ -81,8 +83,11 @@ func (a *allocator) firstPass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.used.logUnknown(ctx, a.log); err != nil {
+	if a.gaps, err = a.used.gaps(ctx); err != nil {
 		return err
+	}
+	for _, g := range a.gaps {
+		a.log.Info("something of the cluster is not known", "reason", g.String())
 	}
 	var services corev1.ServiceList
 	var reservations v1beta1.IPReservationList
@@ -135,17 +140,36 @@ func (a *allocator) pass(ctx context.Context, d dirty) error {
 		if err != nil {
 			return err
 		}
+		if a.gaps, err = a.used.gaps(ctx); err != nil {
+			return err
+		}
 		d.all = a.configure(conf, used) || d.all
 	}
 	if d.speakers {
 		maps.Copy(d.services, a.leaving)
 	}
+	a.admit(ctx, d)
 	if err := a.widen(ctx, d); err != nil {
 		return err
 	}
 	a.serve(ctx, d)
 	a.metrics.pass(d.all)
 	return nil
+}
+
+// admit marks Services of which there is another version than the one that was looked at last. Most versions are echoes of
+// our own writes, known from the answers to them.
+func (a *allocator) admit(ctx context.Context, d dirty) {
+	for key := range d.moved {
+		version, known := a.settled[key]
+		if known {
+			s, err := a.objects.service(ctx, key, d.gone)
+			known = err == nil && s != nil && s.ResourceVersion == version
+		}
+		if !known {
+			d.services[key] = struct{}{}
+		}
+	}
 }
 
 // widen marks all that is in a dirty namespace, or everything.
@@ -294,6 +318,7 @@ func (a *allocator) disown(s *corev1.Service) {
 // forget drops all that is known about a Service that is gone.
 func (a *allocator) forget(key types.NamespacedName) {
 	delete(a.leaving, key)
+	delete(a.settled, key)
 	a.services.outbox.drop(key)
 	a.services.retries.forget(key)
 	a.release(key)
@@ -360,7 +385,9 @@ func (a *allocator) conclude(ctx context.Context, s *corev1.Service, parsed *spe
 // write hands what differs to the writers.
 func (a *allocator) write(s *corev1.Service, d desired, v *alloc.Verdict) {
 	p, differs := diff(s, d)
+	delete(a.settled, keyOf(s))
 	if !differs {
+		a.settled[keyOf(s)] = s.ResourceVersion
 		a.services.outbox.drop(keyOf(s))
 		return
 	}

@@ -17,6 +17,7 @@ const (
 	reasonOverlapsCluster = "OverlapsCluster" // it is in use but for addresses that the cluster uses itself
 	reasonNoneFree        = "NoneFree"
 	reasonSomeFree        = "SomeFree"
+	reasonNotKnown        = "ClusterCIDRsNotKnown"
 )
 
 // endless is the number of addresses from which on they are not counted for people.
@@ -102,6 +103,16 @@ func (f poolFacts) overlapsInWords() string {
 		parts = append(parts, fmt.Sprintf("%s is %s", o.Range, o.What))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// unchecked says what the pool could not be checked against.
+func (f poolFacts) unchecked() metav1.Condition {
+	var words []string
+	for _, g := range f.gaps {
+		words = append(words, g.String())
+	}
+	return metav1.Condition{Type: v1beta1.ConditionUnchecked, Status: metav1.ConditionTrue, Reason: reasonNotKnown,
+		Message: strings.Join(words, "; "), ObservedGeneration: f.generation}
 }
 
 func (f poolFacts) exhausted() metav1.Condition {

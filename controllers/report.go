@@ -44,6 +44,7 @@ type poolFacts struct {
 	disabled bool
 	usage    alloc.Usage
 	freed    []alloc.Freed
+	gaps     []gap             // what it could not be checked against
 	overlaps []alloc.Forbidden // addresses of it that the cluster uses itself
 }
 
@@ -56,7 +57,7 @@ func (a *allocator) publish() {
 	f := &facts{pools: map[string]poolFacts{}, l2: map[string]objectFacts{}}
 	for i := range a.conf.Pools {
 		o := &a.conf.Pools[i]
-		pf := poolFacts{objectFacts: objectFacts{o.Generation, problems["IPAddressPool/"+o.Name]}, usage: a.table.Usage(o.Name), freed: a.table.Freed(o.Name)}
+		pf := poolFacts{objectFacts: objectFacts{o.Generation, problems["IPAddressPool/"+o.Name]}, gaps: a.gaps, usage: a.table.Usage(o.Name), freed: a.table.Freed(o.Name)}
 		if p, found := a.snap.Pool(o.Name); found {
 			pf.ranges, pf.disabled, pf.overlaps = p.Ranges, p.Disabled, alloc.Forbids(a.forbidden, p.Ranges)
 		}
@@ -182,6 +183,11 @@ func (r *reporter) pool(ctx context.Context, o *v1beta1.IPAddressPool, f poolFac
 		meta.SetStatusCondition(&o.Status.Conditions, f.exhausted())
 	} else {
 		meta.RemoveStatusCondition(&o.Status.Conditions, v1beta1.ConditionExhausted)
+	}
+	if len(f.gaps) > 0 {
+		meta.SetStatusCondition(&o.Status.Conditions, f.unchecked())
+	} else {
+		meta.RemoveStatusCondition(&o.Status.Conditions, v1beta1.ConditionUnchecked)
 	}
 	if equality.Semantic.DeepEqual(was, o.Status) {
 		return nil

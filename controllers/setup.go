@@ -156,7 +156,7 @@ func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, 
 		allocator: &allocator{
 			log: o.Log.WithName("allocator"), classes: o.Classes, now: time.Now, live: mgr.GetAPIReader(),
 			objects: newObjects(mgr.GetCache()), inbox: newInbox(o.Classes), witness: &witness{now: time.Now}, services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
-			metrics: m, report: rep, news: news{tell: tell}, table: alloc.New(), since: map[types.NamespacedName]time.Time{},
+			metrics: m, report: rep, news: news{tell: tell}, table: alloc.New(), since: map[types.NamespacedName]time.Time{}, settled: map[types.NamespacedName]string{},
 			known: byNamespace{}, leaving: keySet{}, touched: map[string]bool{},
 		},
 		fence: f, cache: mgr.GetCache(), client: writer, fullEvery: o.FullPassEvery,
