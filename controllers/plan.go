@@ -20,10 +20,14 @@ import (
 
 // Reasons of events on Services.
 const (
+	// eventAssigned: the Service or reservation has got addresses.
 	eventAssigned = "AddressAssigned"
+	// eventReleased: it has given addresses back.
 	eventReleased = "AddressReleased"
-	eventFailed   = "AssignmentFailed"
-	eventKept     = "AddressKept"
+	// eventFailed: it cannot have what it asks for; the message begins with the reason.
+	eventFailed = "AssignmentFailed"
+	// eventKept: it keeps an address that another Service had too, which has let go of it.
+	eventKept = "AddressKept"
 )
 
 // desired is what a Service is to say about its addresses. The zero value: nothing of ours.
