@@ -235,7 +235,7 @@ func (r *reporter) write(ctx context.Context, o client.Object, status any, news 
 	}
 	err = r.client.Status().Patch(context.WithoutCancel(ctx), o, client.RawPatch(types.MergePatchType, body))
 	r.metrics.write(kind, err)
-	if err = r.streak(kind, o.GetName(), err); err != nil {
+	if err := r.streak(kind, o.GetName(), err); err != nil {
 		return err
 	}
 	for _, n := range news {

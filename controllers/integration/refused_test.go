@@ -47,7 +47,7 @@ func refuseStatus(t *testing.T, label string, probe *corev1.Service) (allow func
 	eventually(t, "the API server refuses", func() error {
 		patch := client.RawPatch(types.MergePatchType, []byte(`{"status":{"conditions":[]}}`))
 		if err := shared.client.Status().Patch(t.Context(), probe.DeepCopy(), patch, client.DryRunAll); !apierrors.IsInvalid(err) && !apierrors.IsForbidden(err) {
-			return fmt.Errorf("got %v", err)
+			return fmt.Errorf("it answers %q", fmt.Sprint(err))
 		}
 		return nil
 	})
