@@ -169,7 +169,7 @@ func loadSnapshot(dir, node string, scheme *runtime.Scheme, log logr.Logger) *sn
 	if dir == "" {
 		return nil
 	}
-	b, err := os.ReadFile(filepath.Join(dir, snapshotFile))
+	b, err := fs.ReadFile(os.DirFS(dir), snapshotFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

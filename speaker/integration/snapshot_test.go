@@ -75,7 +75,13 @@ func TestKeyRotation(t *testing.T) {
 	for i, name := range []string{"k1", "k2", "k3"} {
 		s.nodes = append(s.nodes, newNode(t, l, s.api, name, netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)}).String()+"/24"))
 	}
+	web := netip.MustParseAddr("10.77.0.100")
+	create(t, pool("lan", "10.77.0.100-10.77.0.119"))
+	create(t, advertisement("lan", "lan"))
+	create(t, endpoints("web", "k1"))
+	create(t, service("web", "lan", web.String()))
 	s.up()
+	owner := s.owner(web, s.nodes...)
 	for _, n := range s.nodes {
 		eventually(t, n.name+" sees all", func() bool { return n.metric("belfry_members_alive") == 3 })
 	}
@@ -115,8 +121,11 @@ func TestKeyRotation(t *testing.T) {
 		if now := n.metric(`belfry_members_changes_total{change="leave"}`); now != left[n] || n.metric("belfry_members_alive") != 3 {
 			t.Errorf("%s lost members", n.name)
 		}
-		if got := n.metric(`belfry_liveness_targets{state="answering"}`); got != 2 {
-			t.Errorf("of the nodes that %s probes %v answer, want 2", n.name, got)
+		if got := n.metric(`belfry_liveness_targets{state="answering"}`); n != owner && got != 1 {
+			t.Errorf("%s probes the owner; %v answer", n.name, got)
+		}
+		if got := n.metric(`belfry_liveness_transitions_total{state="silent"}`); got != 0 {
+			t.Errorf("%s called somebody silent %v times", n.name, got)
 		}
 		if got := n.metric(`belfry_liveness_dropped_packets_total{reason="authentication"}`); got != 0 {
 			t.Errorf("%s dropped %v probes", n.name, got)

@@ -1,0 +1,58 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/belfry-lb/belfry/e2e/harness"
+)
+
+// TestSpeakersRestartWithoutTheAPIServer stops the API server and kills every speaker. The kubelets restart the containers,
+// which plan from their snapshots: the address is answered by one node again, and pages come.
+func TestSpeakersRestartWithoutTheAPIServer(t *testing.T) {
+	s := newScene(t)
+	a := s.service(1, "static", "web", "", 80)[0]
+	s.answer(a, 80)
+	before := s.owner(a)
+	s.oneAnswers(a, before)
+	for n := 1; n <= 3; n++ {
+		s.eventually(fmt.Sprintf("a snapshot on n%d that knows %s", n, a), func() error {
+			_, err := lab.ExecInside(s.ctx, n, "sh", "-c",
+				"grep -q "+a.String()+" /var/lib/kubelet/pods/*/volumes/kubernetes.io~empty-dir/snapshot/snapshot")
+			return err
+		})
+	}
+	s.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := lab.StartAPIServer(ctx); err != nil {
+			s.Error(err)
+		}
+	})
+	s.must(lab.StopAPIServer(s.ctx))
+	for n := 1; n <= 3; n++ {
+		_, err := lab.ExecInside(s.ctx, n, "pkill", "-KILL", "-f", "belfry speaker")
+		s.must(err)
+	}
+	killed := time.Now()
+	var node int
+	s.eventually("the answer of one node for "+a.String(), func() error {
+		macs, err := harness.WhoAnswers(s.ctx, lab.Client(1), a)
+		if err != nil || len(macs) != 1 {
+			return fmt.Errorf("%v answer: %w", macs, err)
+		}
+		for n := 1; n <= 3; n++ {
+			if mac, err := lab.Node(n).MAC(); err == nil && mac.String() == macs[0].String() {
+				node = n
+			}
+		}
+		return nil
+	})
+	t.Logf("n%d answered before, n%d answers %d ms after all speakers were killed", before, node, time.Since(killed).Milliseconds())
+	s.answer(a, 80)
+	s.must(lab.StartAPIServer(s.ctx))
+	s.answer(s.service(1, "afterwards", "web", "", 80)[0], 80)
+	s.oneAnswers(a, s.owner(a))
+}
