@@ -22,7 +22,7 @@ const (
 	retryAfter = time.Second
 	// Changes of the caches may take one part in share of the time, but are never put off for longer than restAtMost.
 	share      = 10
-	restAtMost = 100 * time.Millisecond
+	restAtMost = 150 * time.Millisecond
 )
 
 // group is what a pass needs of the other speakers.
