@@ -385,7 +385,7 @@ func TestTimeThatPassesDuringAPass(t *testing.T) {
 		r := newRig(t)
 		r.during(func() {
 			r.fit()
-			elapse(holdDown - r.mind.readyAt.Sub(time.Now()).Abs() - 5*time.Millisecond)
+			elapse(time.Until(r.mind.readyAt.Add(holdDown)) - 5*time.Millisecond)
 			r.wire.takes = 10 * time.Millisecond
 			r.wire.changing.raise() // begins before the hold-down is over, and ends after it
 			r.rest()
