@@ -16,7 +16,7 @@ func (t *teller) single(v *target) bool {
 	if !slices.ContainsFunc(v.services, func(s *Service) bool { return s.ClientIP && s.ProxyName == "" && s.Endpoints.Of(f).Any() }) {
 		return false
 	}
-	for _, i := range v.advs {
+	for _, i := range v.list.advs {
 		if t.advs[i].HostRoute(f) {
 			return t.advs[i].Affinity == spec.AffinitySingle
 		}
@@ -37,7 +37,7 @@ type claimant struct {
 }
 
 type reachKey struct {
-	advs   string
+	list   *list
 	family spec.Family
 	node   int
 }
@@ -91,7 +91,7 @@ func (e *electorate) fit(v *target, node int) bool {
 	if !e.t.serves(v, e.t.w.Nodes[node].Name) {
 		return false
 	}
-	key := reachKey{keyOf(v.advs), spec.FamilyOf(v.addr), node}
+	key := reachKey{v.list, spec.FamilyOf(v.addr), node}
 	reaches, known := e.reach[key]
 	if !known {
 		reaches = e.reaches(v, node)
@@ -102,7 +102,7 @@ func (e *electorate) fit(v *target, node int) bool {
 
 func (e *electorate) reaches(v *target, node int) bool {
 	f, n := spec.FamilyOf(v.addr), e.t.w.Nodes[node]
-	return slices.ContainsFunc(v.advs, func(i int) bool {
+	return slices.ContainsFunc(v.list.advs, func(i int) bool {
 		a := e.t.advs[i]
 		return a.HostRoute(f) && e.t.onNode[i][node] && slices.ContainsFunc(e.t.w.Config.BGP.Peers, func(p spec.Peer) bool {
 			_, has := slices.BinarySearch(n.BGP.Established, p.Name)

@@ -19,12 +19,12 @@ func (t *teller) shared(v *target) (spec.Reason, string) {
 	f := spec.FamilyOf(v.addr)
 	var served []*Service
 	for _, s := range v.services {
-		if s.ProxyName == "" && t.somewhere(v, func(n string) bool { return CanServe(*s, f, n) }) {
+		if s.ProxyName == "" && t.somewhere(v, func(n string) bool { return s.servedOn(f, n) }) {
 			served = append(served, s)
 		}
 	}
 	all := func(n string) bool {
-		return !slices.ContainsFunc(served, func(s *Service) bool { return !CanServe(*s, f, n) })
+		return !slices.ContainsFunc(served, func(s *Service) bool { return !s.servedOn(f, n) })
 	}
 	if len(served) < 2 || all(t.me.Name) {
 		return "", ""
@@ -33,7 +33,7 @@ func (t *teller) shared(v *target) (spec.Reason, string) {
 		return ReasonSharedElsewhere, fmt.Sprintf("%s is announced by nodes that have pods of all the Services that share it", v.addr)
 	}
 	eldest := slices.MinFunc(served, func(a, b *Service) int { return elder(*a, *b) })
-	if CanServe(*eldest, f, t.me.Name) {
+	if eldest.servedOn(f, t.me.Name) {
 		return "", ""
 	}
 	return ReasonSharedElsewhere, fmt.Sprintf(
@@ -43,7 +43,7 @@ func (t *teller) shared(v *target) (spec.Reason, string) {
 // somewhere tells whether a node serves that may announce the address.
 func (t *teller) somewhere(v *target, serves func(node string) bool) bool {
 	for j, n := range t.w.Nodes {
-		if (j == t.here || t.able[j]) && t.selects(v.advs, j) && serves(n.Name) {
+		if (j == t.here || t.able[j]) && t.selects(v.list.advs, j) && serves(n.Name) {
 			return true
 		}
 	}
@@ -54,6 +54,6 @@ func (t *teller) somewhere(v *target, serves func(node string) bool) bool {
 func (t *teller) serves(v *target, node string) bool {
 	f := spec.FamilyOf(v.addr)
 	return !slices.ContainsFunc(v.services, func(s *Service) bool {
-		return s.ProxyName == "" && s.Endpoints.Of(f).Any() && !CanServe(*s, f, node)
+		return s.ProxyName == "" && s.Endpoints.Of(f).Any() && !s.servedOn(f, node)
 	})
 }
