@@ -233,3 +233,35 @@ func TestOneIsPreferred(t *testing.T) {
 		}
 	}
 }
+
+func TestAffinityProblems(t *testing.T) {
+	aggregate := func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = ptr(int32(24)) }
+	for _, tt := range []struct {
+		name   string
+		advs   []v1beta1.BGPAdvertisement
+		change func(*World)
+		want   string
+	}{
+		{"host routes", []v1beta1.BGPAdvertisement{advertisement("a", 0, nil)}, nil, ""},
+		{"an aggregate", []v1beta1.BGPAdvertisement{advertisement("a", 0, aggregate)}, nil, "a: sessionAffinity: ClientIP of Service default/web does not hold: of 192.0.2.10 only the aggregate 192.0.2.0/24"},
+		{"an aggregate, and nobody cares", []v1beta1.BGPAdvertisement{advertisement("a", 0, aggregate)}, func(w *World) { w.Services[0].ClientIP = false }, ""},
+		{"an aggregate and host routes", []v1beta1.BGPAdvertisement{advertisement("a", 0, aggregate), advertisement("b", 1, nil)}, nil, ""},
+		{"none", nil, nil, ""},
+	} {
+		w := affine(t, nil)
+		o := config()
+		o.BGPAdvertisements = tt.advs
+		w.Config, _ = spec.Parse(*o)
+		if tt.change != nil {
+			tt.change(&w)
+		}
+		w.Services = append(w.Services, w.Services[0])
+		var got []string
+		for _, p := range AffinityProblems(w.Config, w.Services) {
+			got = append(got, p.Name+": "+p.Message)
+		}
+		if len(got) > 1 || !strings.HasPrefix(strings.Join(got, ""), tt.want) || tt.want == "" && got != nil {
+			t.Errorf("%s: %q", tt.name, got)
+		}
+	}
+}

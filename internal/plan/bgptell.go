@@ -190,6 +190,17 @@ func (t *teller) why(s *Service, v *target, l *list) (spec.Reason, string) {
 	return o.reason, o.message
 }
 
+// nowhere tells what keeps every node from announcing addresses of a Service.
+func (t *teller) nowhere(s *Service, f spec.Family) (spec.Reason, string) {
+	switch {
+	case s.ProxyName != "":
+		return ReasonServiceProxy, fmt.Sprintf("label %s=%s hands the Service to another proxy", spec.ProxyNameLabel, s.ProxyName)
+	case !s.Endpoints.Of(f).Any():
+		return ReasonNoEndpoints, fmt.Sprintf("the Service has no ready endpoint of %s", f)
+	}
+	return "", ""
+}
+
 // selects tells whether one of the advertisements selects the node.
 func (t *teller) selects(advs []int, node int) bool {
 	return slices.ContainsFunc(advs, func(i int) bool { return t.onNode[i][node] })
@@ -207,9 +218,7 @@ func (t *teller) kept(a netip.Addr, l *list) bool {
 func (t *teller) outcome(v *target) outcome {
 	if v.outcome == nil {
 		o := outcome{}
-		if len(v.services) > 1 {
-			o.reason, o.message = t.shared(v)
-		}
+		o.reason, o.message = t.shared(v)
 		if o.reason == "" && t.single(v) {
 			o.backup = !t.terms.prefers(v)
 		}

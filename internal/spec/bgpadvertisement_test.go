@@ -226,3 +226,69 @@ func TestParseBFDProfile(t *testing.T) {
 		t.Error("found a profile that is not there")
 	}
 }
+
+func TestAttributesThatDiffer(t *testing.T) {
+	old := func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref, s.MED, s.ASPathPrepend = 200, to(int64(1)), 1 }
+	by := func(value string) []metav1.LabelSelector {
+		return []metav1.LabelSelector{{MatchLabels: map[string]string{"tier": value}}}
+	}
+	for _, tt := range []struct {
+		name    string
+		younger func(*v1beta1.BGPAdvertisementSpec)
+		older   func(*v1beta1.BGPAdvertisementSpec)
+		words   string // of the younger's problem; "": none
+	}{
+		{"the same", old, nil, ""},
+		{"what only one sets", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref = 200 }, nil, ""},
+		{"communities", func(s *v1beta1.BGPAdvertisementSpec) { s.Communities = []string{"1:1"} }, nil, ""},
+		{"a local preference", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref = 100 }, nil, "localPref (200, not 100)"},
+		{"a MED of 0", func(s *v1beta1.BGPAdvertisementSpec) { s.MED = to(int64(0)) }, nil, "med (1, not 0)"},
+		{"prepending", func(s *v1beta1.BGPAdvertisementSpec) { s.ASPathPrepend = 2 }, nil, "asPathPrepend (1, not 2)"},
+		{"affinity", func(s *v1beta1.BGPAdvertisementSpec) { s.ClientIPAffinity = "ecmp" }, nil, "clientIPAffinity (single, not ecmp)"},
+		{"two", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref, s.MED = 1, to(int64(2)) }, nil, "localPref (200, not 1) and med (1, not 2)"},
+		{"for other pools", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref, s.IPAddressPools = 100, []string{"dmz"} },
+			func(s *v1beta1.BGPAdvertisementSpec) { s.IPAddressPools = []string{"lan"} }, ""},
+		{"for other peers", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref, s.Peers = 100, []string{"a"} },
+			func(s *v1beta1.BGPAdvertisementSpec) { s.Peers = []string{"b"} }, ""},
+		{"from other nodes", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref, s.NodeSelectors = 100, by("a") },
+			func(s *v1beta1.BGPAdvertisementSpec) { s.NodeSelectors = by("b") }, ""},
+		{"of other Services", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref, s.ServiceSelectors = 100, by("a") },
+			func(s *v1beta1.BGPAdvertisementSpec) { s.ServiceSelectors = by("b") }, ""},
+		{"an aggregate beside host routes", func(s *v1beta1.BGPAdvertisementSpec) {
+			s.LocalPref, s.AggregationLength, s.AggregationLengthV6 = 100, to(int32(24)), to(int32(64))
+		}, nil, ""},
+		{"an aggregate with host routes", func(s *v1beta1.BGPAdvertisementSpec) {
+			s.LocalPref, s.AggregationLength, s.AggregateOnly = 100, to(int32(24)), to(false)
+		}, nil, "localPref"},
+	} {
+		older := func(s *v1beta1.BGPAdvertisementSpec) {
+			if old(s); tt.older != nil {
+				tt.older(s)
+			}
+		}
+		a, b := bgpAdvertisement("a-younger", tt.younger), bgpAdvertisement("b-older", older)
+		a.CreationTimestamp, b.CreationTimestamp = metav1.NewTime(time.Unix(2, 0)), metav1.NewTime(time.Unix(1, 0))
+		pool := func(name, cidr string) v1beta1.IPAddressPool {
+			return v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{v1beta1.AddressRange(cidr)}}}
+		}
+		peer := func(name string) v1beta1.BGPPeer {
+			return v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: plainPeer()}
+		}
+		s, problems := Parse(Objects{
+			Pools:    []v1beta1.IPAddressPool{pool("lan", "192.0.2.0/24"), pool("dmz", "198.51.100.0/24")},
+			BGPPeers: []v1beta1.BGPPeer{peer("a"), peer("b")}, BGPAdvertisements: []v1beta1.BGPAdvertisement{a, b},
+		})
+		if len(s.BGP.Advertisements) != 2 {
+			t.Errorf("%s: one is left out", tt.name)
+		}
+		if tt.words == "" {
+			if len(problems) > 0 {
+				t.Errorf("%s: %v", tt.name, problems)
+			}
+			continue
+		}
+		if len(problems) != 1 || problems[0].Name != "a-younger" || !strings.Contains(problems[0].Message, tt.words) || !strings.Contains(problems[0].Message, "b-older") {
+			t.Errorf("%s: %v", tt.name, problems)
+		}
+	}
+}
