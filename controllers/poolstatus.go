@@ -14,9 +14,12 @@ import (
 
 // Reasons of a pool's conditions, besides those of its problems.
 const (
-	reasonOverlapsCluster = "OverlapsCluster" // it is in use but for addresses that the cluster uses itself
-	reasonNoneFree        = "NoneFree"
-	reasonSomeFree        = "SomeFree"
+	// reasonOverlapsCluster: the pool is in use but for addresses that the cluster uses itself.
+	reasonOverlapsCluster = "OverlapsCluster"
+	// reasonNoneFree: the pool has no free address of some family.
+	reasonNoneFree = "NoneFree"
+	// reasonSomeFree: the pool has free addresses.
+	reasonSomeFree = "SomeFree"
 )
 
 // endless is the number of addresses from which on they are not counted for people.

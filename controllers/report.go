@@ -20,8 +20,11 @@ import (
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-// reasonValid: the object is in use.
-const reasonValid = "Valid"
+// Reasons of the Ready condition of our own kinds, besides those of their problems.
+const (
+	// reasonValid: the object is in use.
+	reasonValid = "Valid"
+)
 
 // reportEvery is how long the reporter rests after each round, so that thousands of assignments are a few writes.
 const reportEvery = time.Second

@@ -43,6 +43,7 @@ func house() []room {
 		{path: "speaker/bgp", floor: 2, kind: wire},
 		{path: "speaker/bfd", floor: 2, kind: wire},
 		{path: "speaker/members", floor: 2, kind: wire},
+		{path: "speaker/liveness", floor: 2, kind: wire},
 
 		{path: "internal/kube", floor: 3, sideways: true},
 		{path: "internal/cli", floor: 3},
@@ -53,6 +54,7 @@ func house() []room {
 
 		{path: "e2e", floor: 5, kind: test, sideways: true},
 		{path: "charts", floor: 5, kind: test, sideways: true},
+		{path: "docs", floor: 5, kind: test},
 		{path: "internal/archtest", floor: 5, kind: test},
 	}
 }
