@@ -129,9 +129,6 @@ func (e *electorate) better(a netip.Addr, node, than int) bool {
 	return p > q || p == q && x < y
 }
 
-// ReasonNoAffinity: a Service's sessionAffinity: ClientIP does not hold, because only an aggregate is announced.
-const ReasonNoAffinity spec.Reason = "AffinityNotKept"
-
 // AffinityProblems tells of the advertisements under whose aggregates Services with sessionAffinity: ClientIP have no route of
 // their own, which alone can prefer a node. Each names one such Service. Nodes do not count.
 func AffinityProblems(config *spec.Snapshot, services []Service) (out []spec.Problem) {
