@@ -23,8 +23,12 @@ import (
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-// announcerRest is how long the announcer rests after each pass, so that what comes by the hundred costs one.
-const announcerRest = 200 * time.Millisecond
+const (
+	// announcerRest is how long the announcer rests after each pass, so that what comes by the hundred costs one.
+	announcerRest = 200 * time.Millisecond
+	// announcerShare: it works for one part in so many of the time, at most.
+	announcerShare = 10
+)
 
 // announcer is the goroutine that finds out what the condition Announced of each Service is to say. It writes nothing: the
 // allocator puts what it says into the same patch as the rest.
@@ -121,6 +125,7 @@ func (a *announcer) Start(ctx context.Context) error {
 		case <-a.changes.signal:
 		case <-a.alarm():
 		}
+		began := a.now()
 		if err := a.pass(ctx); err != nil && ctx.Err() == nil {
 			a.log.V(1).Info("announcements not looked at, trying again", "reason", err.Error())
 			a.changes.mark(true)
@@ -128,7 +133,7 @@ func (a *announcer) Start(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(announcerRest):
+		case <-time.After(max(announcerRest, (announcerShare-1)*a.now().Sub(began))):
 		}
 	}
 }
