@@ -250,8 +250,13 @@ func ready(f objectFacts, words string) metav1.Condition {
 // wholeStatus is a merge patch that leaves nothing of the old status: what is zero is required too, and what is empty goes.
 func wholeStatus(o client.Object, status any) ([]byte, error) {
 	fields := map[string]json.RawMessage{} // raw: an int64 does not survive as any
-	if _, isPool := o.(*v1beta1.IPAddressPool); isPool {
+	switch o.(type) {
+	case *v1beta1.IPAddressPool:
 		fields = map[string]json.RawMessage{"assigned": nil, "available": nil, "freed": nil}
+	case *v1beta1.BGPPeer:
+		fields = map[string]json.RawMessage{"wanted": nil, "established": nil, "sessions": nil}
+	case *v1beta1.Community, *v1beta1.BFDProfile:
+		fields = map[string]json.RawMessage{"users": nil}
 	}
 	b, err := json.Marshal(status)
 	if err != nil {

@@ -147,11 +147,13 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 	}
 	s := newService(mgr, o, f, writer, m, rep, tell)
 	announcing := newAnnouncer(mgr, o, m, s.inbox, rep)
+	routers := newBGPReporter(mgr, o, newReporter(mgr, o, writer, m, tell))
 	s.used, s.speakers = used, speakers{o.ServiceFinalizer, o.Namespace, mgr.GetCache()}
 	for _, r := range []manager.Runnable{
 		rep,
 		s,
 		announcing,
+		routers,
 		&gossip{log: o.Log.WithName("gossip"), fence: f, client: writer, namespace: o.Namespace, metrics: m},
 	} {
 		if err := mgr.Add(r); err != nil {
@@ -161,7 +163,7 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 	if err := addWitness(mgr, s.witness); err != nil {
 		return err
 	}
-	return addChecks(mgr, append(s.watched(), announcing.watched()...))
+	return addChecks(mgr, slices.Concat(s.watched(), announcing.watched(), routers.watched()))
 }
 
 func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, m *metrics, rep *reporter, tell func(client.Object, notice)) *service {
@@ -181,6 +183,13 @@ func newAnnouncer(mgr manager.Manager, o Options, m *metrics, b *inbox, rep *rep
 		log: o.Log.WithName("announced"), informers: mgr.GetCache(), cache: mgr.GetCache(), classes: o.Classes, rules: o.NodeRules, namespace: o.Namespace,
 		patience: o.AnnouncedPatience, now: time.Now, changes: newChanges(), say: b.announce, hint: rep.hint, metrics: m,
 		last: map[types.NamespacedName]announcement{}, since: map[types.NamespacedName]time.Time{},
+	}
+}
+
+func newBGPReporter(mgr manager.Manager, o Options, writer *reporter) *bgpReporter {
+	return &bgpReporter{
+		log: o.Log.WithName("bgp"), informers: mgr.GetCache(), cache: mgr.GetCache(), classes: o.Classes, rules: o.NodeRules,
+		namespace: o.Namespace, writer: writer, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -251,11 +260,7 @@ func slimNode(o any) (any, error) {
 				status.Conditions = append(status.Conditions, corev1.NodeCondition{Type: c.Type, Status: c.Status})
 			}
 		}
-		drain, drained := n.Annotations[v1beta1.Drain]
-		n.Annotations, n.Status = nil, status
-		if drained {
-			n.Annotations = map[string]string{v1beta1.Drain: drain}
-		}
+		n.Status = status // annotations stay: BGPPeers may take values from any of them
 	}
 	return kube.Slim(o)
 }

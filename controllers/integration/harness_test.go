@@ -291,6 +291,10 @@ func clean(t testing.TB) {
 		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.IPReservation{}, client.InNamespace("default")))
 		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.IPAddressPool{}))
 		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.L2Advertisement{}))
+		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.BGPPeer{}))
+		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.BGPAdvertisement{}))
+		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.Community{}))
+		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.BFDProfile{}))
 	})
 }
 
