@@ -30,8 +30,10 @@ type link struct {
 	// established is called once, when the router has confirmed.
 	established func()
 	// word is what the router is to be told should GoBGP end the session without a word; nil for nothing.
-	word  func() *wire.Notification
-	count func(direction string, t wire.Type)
+	word func() *wire.Notification
+	// hangUp brings the word with which to end the session at once.
+	hangUp <-chan wire.Notification
+	count  func(direction string, t wire.Type)
 }
 
 // opened is what the two ends have agreed on, and where they are.
@@ -132,7 +134,14 @@ func (l *link) pump(in, out *stream) error {
 	ends := make(chan error, 2)
 	go func() { ends <- l.outward(in, out) }()
 	go func() { ends <- l.inward(in, out) }()
-	why, left := <-ends, 1
+	var why error
+	left := 1
+	select {
+	case why = <-ends:
+	case n := <-l.hangUp:
+		why, left = because(ReasonPathFailed, &n), 2
+		_ = out.conn.SetWriteDeadline(time.Now()) // a write that waits for the router must not keep the word waiting
+	}
 	if r, _ := reasonOf(why); r == ReasonInternal {
 		// GoBGP has closed its end. If it had a last word, that is the reason, and it is still on its way.
 		select {
