@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/go-logr/logr"
 	api "github.com/osrg/gobgp/v3/api"
@@ -119,6 +120,30 @@ func (d *daemon) open(ctx context.Context, s Session) error {
 	}
 	d.active = true
 	return nil
+}
+
+// took waits until the server has acted on the first messages of a session: the OPEN, and what came after it. When the
+// connection ends while one is unread, the server leaves a goroutine behind.
+func (d *daemon) took(messages int) {
+	for deadline := time.Now().Add(tookTime); time.Now().Before(deadline); time.Sleep(daemonPause) {
+		switch s := d.state(); {
+		case messages > 0 && (s == api.PeerState_ACTIVE || s == api.PeerState_OPENSENT):
+		case messages > 1 && s == api.PeerState_OPENCONFIRM:
+		default:
+			return
+		}
+	}
+}
+
+// tookTime is far more than a server needs for a message.
+const tookTime = time.Second
+
+// state returns the state of the session.
+func (d *daemon) state() (s api.PeerState_SessionState) {
+	_ = d.server.ListPeer(context.Background(), &api.ListPeerRequest{Address: d.neighbour.String()}, func(p *api.Peer) {
+		s = p.GetState().GetSessionState()
+	}) // fails once the server is told to stop, which nobody does
+	return s
 }
 
 // shutdown ends the session with an administrative shutdown and a text; close must follow.

@@ -54,6 +54,7 @@ func (b *bench) run(t testing.TB, talk func(*fakeConn)) error {
 		outer:       func(context.Context) (net.Conn, error) { return ours, nil },
 		opened:      func(opened) error { return b.d.sync(context.Background(), b.routes, b.session) },
 		established: func() {},
+		took:        b.d.took,
 		word:        func() *wire.Notification { return nil },
 		count: func(direction string, _ wire.Type) {
 			if direction == "received" {

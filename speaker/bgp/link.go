@@ -29,6 +29,8 @@ type link struct {
 	opened func(opened) error
 	// established is called once, when the router has confirmed.
 	established func()
+	// took waits until GoBGP has acted on the given number of messages, if that is not more than two.
+	took func(messages int)
 	// word is what the router is to be told should GoBGP end the session without a word; nil for nothing.
 	word func() *wire.Notification
 	// hangUp brings the word with which to end the session at once.
@@ -61,9 +63,10 @@ func (l *link) run(ctx context.Context) error {
 	defer stop()
 
 	in, out := newStream(inner, l.session.HoldTime), newStream(outer, l.session.HoldTime)
-	// GoBGP gets to the end of what it has been sent, and closes, before its neighbour is deleted: it leaks a goroutine for
-	// each message that it does not get to.
+	// GoBGP acts on what it has been sent, and closes, before its neighbour is deleted: it leaks a goroutine for each
+	// message that it does not get to.
 	defer in.finish()
+	defer func() { l.took(int(in.written.Load())) }()
 	if err := l.greet(in, out); err != nil {
 		l.part(err, out)
 		return err
@@ -152,6 +155,7 @@ func (l *link) pump(in, out *stream) error {
 	}
 	l.part(why, out)
 	out.conn.Close()
+	l.took(int(in.written.Load()))
 	in.halfClose()
 	if err := in.conn.SetReadDeadline(time.Now().Add(drainTime)); err != nil {
 		in.conn.Close()

@@ -189,6 +189,7 @@ func (p *peer) begin(ctx context.Context) {
 		},
 		established: func() { a.established <- struct{}{} },
 		word:        a.word.Load,
+		took:        d.took,
 		hangUp:      a.hangUp,
 	}
 	p.env.metrics.attempts.WithLabelValues(p.name).Inc()

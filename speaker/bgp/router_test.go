@@ -388,3 +388,40 @@ func TestPathFailureWhileDown(t *testing.T) {
 		t.Errorf("%d connections", n)
 	}
 }
+
+// TestManyPeers: peers may come while others have sessions and routes, and more than twenty of them.
+func TestManyPeers(t *testing.T) {
+	f := newFakeRouter(t, func(c *fakeConn) {
+		if c.greet(fakeOpen()) == nil {
+			c.listen(func(wire.Type, []byte) {})
+		}
+	})
+	r := startRouter(t)
+	d := peerOf(f.session(), "203.0.113.7/32")
+	until(t, r, d, "the session is up", established)
+	for i := range 24 {
+		d.Peers[fmt.Sprintf("more-%d", i)] = d.Peers["r"]
+		until(t, r, d, "it stays up", established)
+	}
+	limit := time.After(60 * time.Second)
+	for {
+		running, err := r.Apply(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		up := 0
+		for _, s := range running.Peers {
+			if established(s) {
+				up++
+			}
+		}
+		if up == len(d.Peers) {
+			return
+		}
+		select {
+		case <-r.Changed():
+		case <-limit:
+			t.Fatalf("%d of %d sessions", up, len(d.Peers))
+		}
+	}
+}
