@@ -125,7 +125,9 @@ func (d *daemon) open(ctx context.Context, s Session) error {
 // took waits until the server has acted on the first messages of a session: the OPEN, and what came after it. When the
 // connection ends while one is unread, the server leaves a goroutine behind.
 func (d *daemon) took(messages int) {
-	for deadline := time.Now().Add(tookTime); time.Now().Before(deadline); time.Sleep(daemonPause) {
+	tick := time.NewTicker(daemonPause)
+	defer tick.Stop()
+	for deadline := time.Now().Add(tookTime); time.Now().Before(deadline); <-tick.C {
 		switch s := d.state(); {
 		case messages > 0 && (s == api.PeerState_ACTIVE || s == api.PeerState_OPENSENT):
 		case messages > 1 && s == api.PeerState_OPENCONFIRM:
