@@ -37,12 +37,7 @@ type runner struct {
 
 func (w World) field(key fieldKey) *field {
 	f := &field{fieldKey: key, refused: map[spec.Reason]int{}}
-	var advs []spec.L2Advertisement
-	for _, a := range w.Config.L2Advertisements {
-		if a.SelectsPool(key.pool) {
-			advs = append(advs, a)
-		}
-	}
+	advs := w.Config.L2Of(key.pool)
 	f.advertised = len(advs) > 0
 	for _, n := range w.Nodes {
 		interfaces, reason := n.eligible(advs, key.family)
@@ -59,7 +54,7 @@ func (w World) field(key fieldKey) *field {
 func (f *field) candidates(s Service, a netip.Addr) []elect.Candidate {
 	f.scratch = f.scratch[:0]
 	for _, r := range f.runners {
-		if CanServe(s, r.name) {
+		if CanServe(s, f.family, r.name) {
 			f.scratch = append(f.scratch, elect.Candidate{Node: r.name, Hash: r.hash, InSubnet: r.inSubnet(a)})
 		}
 	}
@@ -84,7 +79,7 @@ func (f *field) interfaces(node string) []string {
 func (f *field) refusals(s Service) string {
 	refused := maps.Clone(f.refused)
 	for _, r := range f.runners {
-		if !CanServe(s, r.name) {
+		if !CanServe(s, f.family, r.name) {
 			refused[ReasonNoLocalEndpoint]++
 		}
 	}
