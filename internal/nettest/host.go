@@ -74,7 +74,7 @@ func (h *Host) Do(fn func() error) error {
 func (h *Host) Sysctl(path, value string) {
 	h.t.Helper()
 	h.Must(h.Do(func() error {
-		return os.WriteFile(filepath.Join("/proc/thread-self/root/proc/sys/net", path), []byte(value), 0o644)
+		return os.WriteFile(filepath.Join("/proc/thread-self/root/proc/sys/net", path), []byte(value), 0o600)
 	}))
 }
 
