@@ -96,6 +96,7 @@ func TestParseNode(t *testing.T) {
 	}
 	ready, cut := condition(corev1.NodeReady, "True"), condition(corev1.NodeNetworkUnavailable, "True")
 	excluded := map[string]string{corev1.LabelNodeExcludeBalancers: ""}
+	drained := map[string]string{v1beta1.Drain: ""}
 	for _, c := range []struct {
 		name string
 		node corev1.Node
@@ -106,7 +107,7 @@ func TestParseNode(t *testing.T) {
 		{"without network", corev1.Node{Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{cut, ready}}}, Node{}},
 		{"unknown", corev1.Node{Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{condition(corev1.NodeReady, "Unknown")}}}, Node{}},
 		{"excluded", corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: excluded}}, Node{Excluded: true, Labels: labels.Set(excluded)}},
-		{"drained by annotation", corev1.Node{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1beta1.Drain: ""}}}, Node{Draining: true}},
+		{"drained by annotation", corev1.Node{ObjectMeta: metav1.ObjectMeta{Annotations: drained}}, Node{Draining: true, Annotations: drained}},
 		{"drained by taint", corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: v1beta1.Drain, Effect: "NoSchedule"}}}}, Node{Draining: true}},
 		{"out of service", corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: corev1.TaintNodeOutOfService, Effect: "NoExecute"}}}}, Node{Draining: true}},
 		{"cordoned", corev1.Node{Spec: corev1.NodeSpec{Unschedulable: true, Taints: []corev1.Taint{{Key: corev1.TaintNodeUnschedulable}}}}, Node{}},
