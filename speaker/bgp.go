@@ -55,9 +55,10 @@ type routing struct {
 	bgp     bgpEngine
 	bfd     bfdEngine
 	rules   refuser
-	kernel  kernelRoutes
 	desk    *bgpDesk
 	changed func() // what report returns has changed
+	// shutdown tells whether the machine is going down.
+	shutdown func() bool
 
 	wanted atomic.Pointer[bgpWish]
 	look   signal
@@ -74,6 +75,15 @@ type bgpReport struct {
 	refused  discard.Running
 	// announced are the prefixes that some router may have been told.
 	announced map[netip.Prefix]bool
+}
+
+func newRouting(
+	node string, log logr.Logger, speaks bgpEngine, watches bfdEngine, rules refuser, desk *bgpDesk, changed func(), shutdown func() bool,
+) *routing {
+	return &routing{
+		log: log, node: node, bgp: speaks, bfd: watches, rules: rules, desk: desk, changed: changed, shutdown: shutdown,
+		look: newSignal(), failing: map[string]string{},
+	}
 }
 
 // want hands over what should be said. It never blocks.
@@ -105,9 +115,11 @@ func (r *routing) run(ctx context.Context) error {
 
 // followKernel watches the default routes, again when that fails.
 func (r *routing) followKernel(ctx context.Context) {
-	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, longPause) {
-		r.complain(ctx, "routes", r.kernel.Run(ctx))
-		sleep(ctx, jitter(pause))
+	for told := false; ctx.Err() == nil; told = true {
+		if err := r.desk.kernel.Run(ctx); err != nil && !told {
+			r.log.Error(err, "Cannot follow the default routes, trying again", "node", r.node)
+		}
+		sleep(ctx, jitter(longPause))
 	}
 }
 
@@ -123,7 +135,7 @@ func (r *routing) loop(ctx context.Context) {
 		case <-r.look:
 		case <-r.bgp.Changed():
 		case <-r.bfd.Changed():
-		case <-r.kernel.Changed():
+		case <-r.desk.kernel.Changed():
 		case <-timer:
 		}
 	}
@@ -196,17 +208,17 @@ func announcedBy(d bgp.Desired) map[netip.Prefix]bool {
 }
 
 // leave ends what should not end without a word. A router that keeps the routes while this speaker restarts is told
-// nothing. The others are told to prefer other nodes, which takes them a moment; the sessions themselves end with the engine.
+// nothing, unless the machine goes down. The others are told to prefer other nodes, which takes them a moment; the sessions themselves end with the engine.
 func (r *routing) leave(ctx context.Context) {
 	now := r.report()
 	if now == nil {
 		return
 	}
-	d, waits := now.orders.bgp, false
+	d, waits, off := now.orders.bgp, false, r.shutdown()
 	peers := maps.Clone(d.Peers)
 	for name, p := range peers {
 		s := now.sessions.Peers[name]
-		keeps := p.Mode == bgp.Up && s.Graceful != 0 && s.Graceful == s.Families
+		keeps := !off && p.Mode == bgp.Up && s.Graceful != 0 && s.Graceful == s.Families
 		if keeps || p.Mode == bgp.Down || s.State != bgp.Established {
 			continue
 		}
