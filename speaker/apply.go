@@ -2,9 +2,8 @@ package speaker
 
 import (
 	"context"
-	"maps"
 	"net/netip"
-	"slices"
+	"time"
 
 	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
@@ -13,10 +12,12 @@ import (
 
 // apply hands the plan to the engines, and keeps and logs what they truly do.
 func (p *passer) apply(ctx context.Context, should plan.Plan) error {
-	running, err := p.announcer.Apply(ctx, desired(should))
+	p.desired = desired(should)
+	running, err := p.announcer.Apply(ctx, p.desired)
 	if err != nil {
 		return err
 	}
+	p.rivals.hear(running.Others, time.Now())
 	p.metrics.addresses.Set(float64(len(running.Addresses)))
 	p.logChanges(p.running, running)
 	p.running = running
@@ -63,6 +64,3 @@ func ranges(addrs []netip.Addr) []string {
 	}
 	return out
 }
-
-// statusAddresses writes what is announced as ranges.
-func statusAddresses(r l2.Running) []string { return ranges(slices.Collect(maps.Keys(r.Addresses))) }

@@ -15,10 +15,11 @@ import (
 // versions read each other's: fields may be added, none may change its type or its meaning.
 type facts struct {
 	Interfaces []plan.Interface `json:"interfaces"`
+	Dataplane  plan.Dataplane   `json:"dataplane,omitempty"`
 }
 
-func factsOf(interfaces []l2.Interface) facts {
-	f := facts{Interfaces: make([]plan.Interface, len(interfaces))}
+func factsOf(interfaces []l2.Interface, dataplane plan.Dataplane) facts {
+	f := facts{Interfaces: make([]plan.Interface, len(interfaces)), Dataplane: dataplane}
 	for i, n := range interfaces {
 		f.Interfaces[i] = plan.Interface{
 			Name: n.Name, Up: n.Up, IPv4: n.HasIPv4(), IPv6: n.LinkLocal.IsValid(), Prefixes: subnets(n.Prefixes),

@@ -31,11 +31,11 @@ func eth0() l2.Interface {
 
 // TestFactsOnTheWire fixes what speakers of two versions say to each other.
 func TestFactsOnTheWire(t *testing.T) {
-	b, err := factsOf([]l2.Interface{eth0(), {Name: "eth1"}}).encode()
+	b, err := factsOf([]l2.Interface{eth0(), {Name: "eth1"}}, plan.DataplaneUnhealthy).encode()
 	must(t, err)
 	want := `{"interfaces":[` +
 		`{"name":"eth0","up":true,"ipv4":true,"ipv6":true,"prefixes":["192.0.2.0/24","2001:db8::/64","fe80::/64"]},` +
-		`{"name":"eth1","up":false,"ipv4":false,"ipv6":false}]}`
+		`{"name":"eth1","up":false,"ipv4":false,"ipv6":false}],"dataplane":"unhealthy"}`
 	if diff := cmp.Diff(want, string(b)); diff != "" {
 		t.Error(diff)
 	}

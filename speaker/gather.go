@@ -23,6 +23,7 @@ import (
 type gatherer struct {
 	reader  client.Reader // the cache; what it returns is only read
 	classes kube.Classes
+	rules   spec.NodeRules
 	log     logr.Logger
 	book    book
 }
@@ -105,23 +106,25 @@ func (g gatherer) nodes(ctx context.Context, roster []members.Member) ([]plan.No
 	for i := range list.Items {
 		n := plan.Node{Node: spec.ParseNode(&list.Items[i])}
 		if m, ok := alive[n.Name]; ok {
-			n.Alive, n.Ready, n.Interfaces = true, m.State == members.Ready, g.interfaces(m)
+			f := g.facts(m)
+			n.Alive, n.Ready, n.Interfaces, n.Dataplane = true, m.State == members.Ready, f.Interfaces, f.Dataplane
 		}
 		nodes[i], present[n.Name] = n, true
 	}
 	g.book.keep(present)
+	plan.Settle(nodes, g.rules)
 	slices.SortFunc(nodes, func(a, b plan.Node) int { return cmp.Compare(a.Name, b.Name) })
 	return nodes, nil
 }
 
-// interfaces returns those that the member tells of: none, so that it is no candidate, if it tells them in a way that
+// facts returns what the member tells of its node: no interfaces, so that it is no candidate, if it tells them in a way that
 // this version does not understand.
-func (g gatherer) interfaces(m members.Member) []plan.Interface {
+func (g gatherer) facts(m members.Member) facts {
 	f, err := g.book.read(m.Name, m.Facts)
 	if err != nil {
 		g.log.Error(err, "Speaker not understood, its node is no candidate; do both run the same version?", "node", m.Name)
 	}
-	return f.Interfaces
+	return f
 }
 
 // list fills each list from the cache without copying the objects.

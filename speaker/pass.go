@@ -54,13 +54,16 @@ type passer struct {
 	announcer announcer
 	report    func(v1beta1.SpeakerStatusStatus)
 	metrics   metrics
+	dataplane func() plan.Dataplane // of this node
 	changed   signal
 	ready     *atomic.Bool
 
 	// What the last pass left behind.
 	key     []byte
 	peers   map[string]netip.AddrPort
+	desired l2.Desired
 	running l2.Running
+	rivals  rivals
 	failed  bool
 }
 
@@ -143,14 +146,15 @@ func (p *passer) pass(ctx context.Context) error {
 	if err := p.apply(ctx, should); err != nil {
 		return errors.Join(untold, err)
 	}
-	p.report(v1beta1.SpeakerStatusStatus{
+	p.report(bounded(v1beta1.SpeakerStatusStatus{
 		Version:    p.o.Version,
 		State:      p.state().String(),
+		Dataplane:  string(p.dataplane()),
 		Interfaces: statusInterfaces(interfaces),
 		Members:    v1beta1.SpeakerMembers{Alive: int32(len(roster)), Missing: missing(p.peers, roster)},
-		L2:         v1beta1.SpeakerL2{Addresses: statusAddresses(p.running)},
+		L2:         statusL2(p.running, p.desired, nil, p.rivals),
 		Withdrawn:  p.withdrawn(ctx, should),
-	})
+	}))
 	return untold
 }
 
@@ -163,7 +167,7 @@ func (p *passer) state() members.State {
 
 // tell gives the group what it must know of this node, and whom to look for.
 func (p *passer) tell(ctx context.Context, interfaces []l2.Interface) error {
-	mine, err := factsOf(interfaces).encode()
+	mine, err := factsOf(interfaces, p.dataplane()).encode()
 	if err != nil {
 		return err
 	}

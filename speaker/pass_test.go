@@ -17,6 +17,7 @@ import (
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/kube"
+	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/speaker/l2"
 	"github.com/belfry-lb/belfry/speaker/members"
 )
@@ -123,6 +124,7 @@ func newRig(t *testing.T) *rig {
 		},
 		gather: gatherer{reader: r.api, classes: kube.DefaultClasses(), log: r.logs.logger(), book: book{}},
 		group:  r.members, announcer: r.wire, metrics: m, changed: newSignal(), ready: new(atomic.Bool), key: []byte("key"),
+		dataplane: func() plan.Dataplane { return plan.DataplaneHealthy }, rivals: rivals{},
 		report: func(s v1beta1.SpeakerStatusStatus) { r.reports = append(r.reports, s) },
 	}
 	return r
@@ -169,9 +171,9 @@ func TestTakesPartInOrder(t *testing.T) {
 			r.rest()
 		})
 		// The others must have the facts of a speaker that says it is ready.
-		facts, err := factsOf([]l2.Interface{eth0()}).encode()
+		facts, err := factsOf([]l2.Interface{eth0()}, plan.DataplaneHealthy).encode()
 		must(t, err)
-		if diff := cmp.Diff([]string{`{"interfaces":[]}`, string(facts), "ready"}, r.members.story); diff != "" {
+		if diff := cmp.Diff([]string{`{"interfaces":[],"dataplane":"healthy"}`, string(facts), "ready"}, r.members.story); diff != "" {
 			t.Error(diff)
 		}
 		want := l2.Desired{Entries: map[netip.Addr]l2.Entry{netip.MustParseAddr("192.0.2.100"): {Interfaces: []string{"eth0"}}}}
@@ -180,9 +182,9 @@ func TestTakesPartInOrder(t *testing.T) {
 		}
 		last := r.reports[len(r.reports)-1]
 		wantStatus := v1beta1.SpeakerStatusStatus{
-			Version: "v1", State: "ready", Interfaces: statusInterfaces([]l2.Interface{eth0()}),
+			Version: "v1", State: "ready", Dataplane: "healthy", Interfaces: statusInterfaces([]l2.Interface{eth0()}),
 			Members: v1beta1.SpeakerMembers{Alive: 1, Missing: []string{"n2"}},
-			L2:      v1beta1.SpeakerL2{Addresses: []string{"192.0.2.100"}},
+			L2:      v1beta1.SpeakerL2{Count: 1, Addresses: []string{"192.0.2.100"}},
 		}
 		if diff := cmp.Diff(wantStatus, last); diff != "" {
 			t.Error(diff)

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/internal/kube"
+	"github.com/belfry-lb/belfry/internal/spec"
 	"github.com/belfry-lb/belfry/speaker/l2"
 	"github.com/belfry-lb/belfry/speaker/members"
 )
@@ -27,6 +28,8 @@ type Options struct {
 	Failover    members.Profile
 	Exclude     []string // globs of interfaces never to announce on; nil: those of pods and CNIs
 	Classes     kube.Classes
+	NodeRules   spec.NodeRules // how the marks of nodes are read; the controller must be given the same
+	ProxyHealth string         // host:port of kube-proxy's /healthz on this node; "0": it is not asked
 	// ServiceFinalizer has the speaker tell about which Services that are being deleted it is silent. The controller must
 	// be given the same.
 	ServiceFinalizer bool
@@ -44,6 +47,7 @@ type Speaker struct {
 	announcer *l2.Announcer
 	reporter  *reporter
 	metrics   metrics
+	dataplane *dataplane
 	changed   signal      // something in the caches changed
 	ready     atomic.Bool // the speaker takes part
 }
@@ -58,12 +62,14 @@ func New(o Options) (*Speaker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
+	changed := newSignal()
 	return &Speaker{
 		o:         o,
 		announcer: announcer,
 		reporter:  newReporter(o.Node, o.Client, o.Direct, o.Log.WithName("status")),
 		metrics:   m,
-		changed:   newSignal(),
+		dataplane: newDataplane(o.Node, o.ProxyHealth, o.Log.WithName("dataplane"), changed),
+		changed:   changed,
 	}, nil
 }
 
@@ -110,6 +116,7 @@ func (s *Speaker) run(ctx context.Context, group *members.Group, key []byte) err
 		parts, ctx := errgroup.WithContext(ctx)
 		parts.Go(func() error { return group.Run(ctx) })
 		parts.Go(func() error { s.reporter.run(ctx); return nil })
+		parts.Go(func() error { s.dataplane.run(ctx); return nil })
 		parts.Go(func() error { s.passes(group, key).run(ctx); return nil })
 		return parts.Wait()
 	})
@@ -131,7 +138,7 @@ func outlive(ctx context.Context, answer, talk func(context.Context) error) erro
 func (s *Speaker) passes(group *members.Group, key []byte) *passer {
 	return &passer{
 		o: s.o, key: key, group: group, announcer: s.announcer, metrics: s.metrics,
-		gather: gatherer{reader: s.o.Client, classes: s.o.Classes, log: s.o.Log, book: book{}},
-		report: s.reporter.report, changed: s.changed, ready: &s.ready,
+		gather: gatherer{reader: s.o.Client, classes: s.o.Classes, rules: s.o.NodeRules, log: s.o.Log, book: book{}},
+		report: s.reporter.report, rivals: rivals{}, dataplane: s.dataplane.State, changed: s.changed, ready: &s.ready,
 	}
 }

@@ -48,6 +48,8 @@ func (n Node) canAcquire() spec.Reason {
 		return ReasonExcluded
 	case n.Draining:
 		return ReasonDraining
+	case n.Dataplane == DataplaneUnhealthy, n.Dataplane == DataplaneWaiting:
+		return ReasonDataplane
 	}
 	return ""
 }

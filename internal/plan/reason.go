@@ -32,6 +32,8 @@ const (
 	ReasonExcluded spec.Reason = "NodeExcluded"
 	// ReasonDraining: the Node is being drained.
 	ReasonDraining spec.Reason = "NodeDraining"
+	// ReasonDataplane: kube-proxy on the node says that it is not healthy, or is still to come.
+	ReasonDataplane spec.Reason = "DataplaneUnhealthy"
 	// ReasonNoLocalEndpoint: externalTrafficPolicy is Local and the node has no pod of the Service.
 	ReasonNoLocalEndpoint spec.Reason = "NoLocalEndpoint"
 	// ReasonNoInterface: none of the advertisement's interfaces exists on the node, is up and has an address of the family.

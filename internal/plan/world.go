@@ -25,6 +25,7 @@ type Node struct {
 	spec.Node
 	Alive      bool // its speaker is a member of the group
 	Ready      bool // its speaker is ready to acquire addresses
+	Dataplane  Dataplane
 	Interfaces []Interface
 }
 

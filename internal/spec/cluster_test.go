@@ -110,7 +110,7 @@ func TestParseNode(t *testing.T) {
 		{"drained by annotation", corev1.Node{ObjectMeta: metav1.ObjectMeta{Annotations: drained}}, Node{Draining: true, Annotations: drained}},
 		{"drained by taint", corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: v1beta1.Drain, Effect: "NoSchedule"}}}}, Node{Draining: true}},
 		{"out of service", corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: corev1.TaintNodeOutOfService, Effect: "NoExecute"}}}}, Node{Draining: true}},
-		{"cordoned", corev1.Node{Spec: corev1.NodeSpec{Unschedulable: true, Taints: []corev1.Taint{{Key: corev1.TaintNodeUnschedulable}}}}, Node{}},
+		{"cordoned", corev1.Node{Spec: corev1.NodeSpec{Unschedulable: true, Taints: []corev1.Taint{{Key: corev1.TaintNodeUnschedulable}}}}, Node{Cordoned: true}},
 	} {
 		if d := cmp.Diff(c.want, ParseNode(&c.node)); d != "" {
 			t.Errorf("%s: %s", c.name, d)

@@ -14,8 +14,9 @@ type Node struct {
 	Name     string
 	Labels   labels.Set
 	Ready    bool // condition Ready is True and NetworkUnavailable is not
-	Excluded bool // labelled node.kubernetes.io/exclude-from-external-load-balancers
+	Excluded bool // labelled node.kubernetes.io/exclude-from-external-load-balancers, whatever the value
 	Draining bool // drain taint or annotation of ours, or the out-of-service taint
+	Cordoned bool // unschedulable
 
 	Annotations map[string]string
 	Addresses   []netip.Addr // of type InternalIP
@@ -31,9 +32,9 @@ func (n Node) internal(f Family) netip.Addr {
 	return netip.Addr{}
 }
 
-// ParseNode reads a Node.
+// ParseNode reads a Node, as far as it can be read alone: see NodeRules.
 func ParseNode(o *corev1.Node) Node {
-	n := Node{Name: o.Name, Labels: o.Labels, Annotations: o.Annotations}
+	n := Node{Name: o.Name, Labels: o.Labels, Annotations: o.Annotations, Cordoned: o.Spec.Unschedulable}
 	for _, a := range o.Status.Addresses {
 		if ip, err := parseAddr(a.Address); err == nil && a.Type == corev1.NodeInternalIP {
 			n.Addresses = append(n.Addresses, ip)
