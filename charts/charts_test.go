@@ -18,7 +18,6 @@ import (
 
 	"github.com/belfry-lb/belfry/charts/render"
 	"github.com/belfry-lb/belfry/controllers"
-	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/speaker"
 )
 
@@ -160,7 +159,7 @@ func TestPermissions(t *testing.T) {
 		"Role controller: get,update leases " + controllers.LeaseName,
 		"Role controller: create secrets",
 		"Role speaker: get,list,watch pods",
-		"Role speaker: get,list,watch secrets " + kube.GossipSecret,
+		"Role speaker: get,list,watch secrets",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("permissions (-want +got):\n%s", diff)

@@ -253,6 +253,14 @@ func (r *bgpReport) established() []string {
 	return names
 }
 
+// told are the prefixes that routers may have been told.
+func (r *bgpReport) told() map[netip.Prefix]bool {
+	if r == nil {
+		return nil
+	}
+	return r.announced
+}
+
 // lingers tells whether a router may still be told of the address for nobody: by a prefix that is not wanted any more.
 func (r *bgpReport) lingers(a netip.Addr, wanted func(netip.Prefix) bool) bool {
 	if r == nil {

@@ -173,7 +173,7 @@ func TestEnginesAreApart(t *testing.T) {
 		n.bgp.mu.Lock()
 		n.bgp.err = nil
 		n.bgp.mu.Unlock()
-		time.Sleep(retryAfter + time.Millisecond)
+		elapse(retryAfter + time.Millisecond)
 		synctest.Wait()
 		if len(n.bgp.told()) == 0 {
 			t.Error("not tried again, or kept waiting by BFD")
@@ -205,7 +205,7 @@ func TestWhatRoutersMayKnow(t *testing.T) {
 		n.bgp.mu.Lock()
 		n.bgp.err = nil
 		n.bgp.mu.Unlock()
-		time.Sleep(retryAfter + time.Millisecond)
+		elapse(retryAfter + time.Millisecond)
 		if knows() {
 			t.Error("still known")
 		}
@@ -217,7 +217,7 @@ func TestWhatRoutersMayKnow(t *testing.T) {
 func TestPathFailureIsNotKeptWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newRoutingNode(t)
-		n.want(wishOf(peerWish{session: ebgp(), profile: fast}))
+		n.want(wishOf(peerWish{session: ebgp(), bfd: fast}))
 		synctest.Wait()
 		path := bfd.Path{Peer: routerAddr}
 		n.bfd.is(path, bfd.Status{State: bfd.Up, RemoteState: bfd.Up})

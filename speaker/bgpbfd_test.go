@@ -5,12 +5,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
 	"github.com/belfry-lb/belfry/speaker/bfd"
 	"github.com/belfry-lb/belfry/speaker/bgp"
 )
 
-var fast = &spec.BFDProfile{Name: "fast", Receive: 300 * time.Millisecond, Transmit: 300 * time.Millisecond, Multiplier: 3, MinTTL: 254}
+var fast = &plan.BFD{Profile: spec.BFDProfile{Name: "fast", Receive: 300 * time.Millisecond, Transmit: 300 * time.Millisecond, Multiplier: 3, MinTTL: 254}}
 
 func (s *story) bfdIs(path bfd.Path, state bfd.Status) {
 	s.watched = bfd.Running{Sessions: map[bfd.Path]bfd.Status{path: state}}
@@ -19,7 +20,7 @@ func (s *story) bfdIs(path bfd.Path, state bfd.Status) {
 // TestFailuresEndSessionsOnce: each failure of a path counts once, those that an administrator caused do not.
 func TestFailuresEndSessionsOnce(t *testing.T) {
 	s := newStory(t, fakeKernel{})
-	w := wishOf(peerWish{session: ebgp(), profile: fast})
+	w := wishOf(peerWish{session: ebgp(), bfd: fast})
 	p, o := s.after(0, w)
 	path := bfd.Path{Peer: routerAddr}
 	if o.paths["r"] != path || o.bfd.Sessions[path].Multiplier != 3 || p.Failures != 0 || p.Mode != bgp.Up {
@@ -49,7 +50,7 @@ func TestFailuresEndSessionsOnce(t *testing.T) {
 	session := ebgp()
 	session.SourceAddress = netip.MustParseAddr("192.0.2.10")
 	s.bfdIs(bfd.Path{Peer: routerAddr, Local: session.SourceAddress}, bfd.Status{State: bfd.Up, Downs: 7})
-	if p, _ = s.after(0, wishOf(peerWish{session: session, profile: fast})); p.Failures != 2 {
+	if p, _ = s.after(0, wishOf(peerWish{session: session, bfd: fast})); p.Failures != 2 {
 		t.Errorf("%d failures", p.Failures)
 	}
 }
@@ -66,9 +67,9 @@ func TestStrictBFD(t *testing.T) {
 			t.Errorf("%s: mode %d, %+v", name, p.Mode, o.problems["r"])
 		}
 	}
-	w := wishOf(peerWish{session: session, profile: fast})
+	w := wishOf(peerWish{session: session, bfd: fast})
 	expect("no profile", wishOf(peerWish{session: session}), bgp.Down, "BFD: there is no BFDProfile fast that can be used")
-	expect("no key", wishOf(peerWish{session: session, profile: fast, bfdKey: secret{problem: "there is no Secret k"}}), bgp.Down, "BFD: there is no Secret k")
+	expect("no key", wishOf(peerWish{session: session, bfd: fast, bfdKey: secret{problem: "there is no Secret k"}}), bgp.Down, "BFD: there is no Secret k")
 	expect("not yet", w, bgp.Down, "BFD: not up yet")
 	s.bfdIs(path, bfd.Status{State: bfd.Up})
 	expect("up", w, bgp.Up, "")
@@ -77,35 +78,31 @@ func TestStrictBFD(t *testing.T) {
 
 	// Without the field, BFD holds nothing back.
 	session.BFDStrict = false
-	expect("not strict", wishOf(peerWish{session: session, profile: fast}), bgp.Up, "")
+	expect("not strict", wishOf(peerWish{session: session, bfd: fast}), bgp.Up, "")
 	expect("not strict, no profile", wishOf(peerWish{session: session}), bgp.Up, "")
 }
 
 func TestWatchedPath(t *testing.T) {
-	far, local := netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("192.0.2.10")
-	kernel := fakeKernel{neighbours: map[netip.Addr]bool{routerAddr: true}}
+	local := netip.MustParseAddr("192.0.2.10")
+	unnumbered := func(s *spec.Session) { s.Address, s.Interface = netip.Addr{}, "eth1" }
 	for _, tc := range []struct {
-		name   string
-		edit   func(*spec.Session)
-		remote netip.Addr
-		want   bfd.Path
+		name     string
+		edit     func(*spec.Session)
+		multiHop bool
+		remote   netip.Addr
+		want     bfd.Path
 	}{
-		{"eBGP", func(*spec.Session) {}, netip.Addr{}, bfd.Path{Peer: routerAddr}},
-		{"eBGP over several hops", func(s *spec.Session) { s.TTL = 4 }, netip.Addr{}, bfd.Path{Peer: routerAddr, MultiHop: true}},
-		{"GTSM of a neighbour", func(s *spec.Session) { s.SecurityHops = 1 }, netip.Addr{}, bfd.Path{Peer: routerAddr}},
-		{"GTSM over two hops", func(s *spec.Session) { s.SecurityHops = 2 }, netip.Addr{}, bfd.Path{Peer: routerAddr, MultiHop: true}},
-		{"iBGP with a neighbour", func(s *spec.Session) { s.PeerASN = s.LocalASN }, netip.Addr{}, bfd.Path{Peer: routerAddr}},
-		{"iBGP", func(s *spec.Session) { s.PeerASN, s.Address, s.SourceAddress = s.LocalASN, far, local }, netip.Addr{},
-			bfd.Path{Peer: far, Local: local, MultiHop: true}},
-		{"source interface", func(s *spec.Session) { s.SourceInterface = "eth1" }, netip.Addr{}, bfd.Path{Peer: routerAddr, Interface: "eth1"}},
-		{"VRF", func(s *spec.Session) { s.VRF = "red" }, netip.Addr{}, bfd.Path{Peer: routerAddr, VRF: "red"}},
-		{"unnumbered, unknown", func(s *spec.Session) { s.Address, s.Interface = netip.Addr{}, "eth1" }, netip.Addr{}, bfd.Path{}},
-		{"unnumbered", func(s *spec.Session) { s.Address, s.Interface = netip.Addr{}, "eth1" }, netip.MustParseAddr("fe80::7"),
-			bfd.Path{Peer: netip.MustParseAddr("fe80::7%eth1")}},
+		{"a neighbour", func(*spec.Session) {}, false, netip.Addr{}, bfd.Path{Peer: routerAddr}},
+		{"over several hops", func(s *spec.Session) { s.SourceAddress = local }, true, netip.Addr{}, bfd.Path{Peer: routerAddr, Local: local, MultiHop: true}},
+		{"source interface", func(s *spec.Session) { s.SourceInterface = "eth1" }, false, netip.Addr{}, bfd.Path{Peer: routerAddr, Interface: "eth1"}},
+		{"source interface, several hops", func(s *spec.Session) { s.SourceInterface = "eth1" }, true, netip.Addr{}, bfd.Path{Peer: routerAddr, MultiHop: true}},
+		{"VRF", func(s *spec.Session) { s.VRF = "red" }, false, netip.Addr{}, bfd.Path{Peer: routerAddr, VRF: "red"}},
+		{"unnumbered, unknown", unnumbered, false, netip.Addr{}, bfd.Path{}},
+		{"unnumbered", unnumbered, false, netip.MustParseAddr("fe80::7"), bfd.Path{Peer: netip.MustParseAddr("fe80::7%eth1")}},
 	} {
 		s := ebgp()
 		tc.edit(&s)
-		got, ok := watchedPath(s, tc.remote, kernel)
+		got, ok := watchedPath(s, tc.remote, tc.multiHop)
 		if ok != (tc.want != bfd.Path{}) || ok && got != tc.want {
 			t.Errorf("%s: %+v, %t", tc.name, got, ok)
 		}

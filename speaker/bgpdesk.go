@@ -62,19 +62,19 @@ type orders struct {
 	// problems say why a peer is not tried for, and watch why its path is not watched.
 	problems map[string]problem
 	watch    map[string]string
+	// broken are the peers with which this node cannot speak.
+	broken map[string]problem
 	// paths are those of the peers that are watched.
 	paths map[string]bfd.Path
 	// again is when to look again, if nothing happens before; zero for never.
 	again time.Time
 }
 
-type problem struct{ reason, message string }
-
 // order decides. It is called whenever something may have changed, with what the engines last told.
 func (d *bgpDesk) order(now time.Time, w *bgpWish, sessions bgp.Running, watched bfd.Running) orders {
 	o := orders{
 		bgp: bgp.Desired{Peers: map[string]bgp.Peer{}}, bfd: bfd.Desired{Sessions: map[bfd.Path]bfd.Settings{}},
-		problems: map[string]problem{}, watch: map[string]string{}, paths: map[string]bfd.Path{},
+		problems: map[string]problem{}, broken: w.broken, watch: map[string]string{}, paths: map[string]bfd.Path{},
 	}
 	mode, why := d.mode(now, w, &o)
 	for _, name := range slices.Sorted(maps.Keys(w.peers)) {
@@ -83,7 +83,7 @@ func (d *bgpDesk) order(now time.Time, w *bgpWish, sessions bgp.Running, watched
 		d.watchPath(name, p, s, sessions.Peers[name], watched, &o)
 		peer := bgp.Peer{Session: engineSession(s, p.password.value), Mode: mode, Reason: why}
 		if mode == bgp.Up {
-			peer.Routes = d.routes(now, name, p, &o)
+			peer.Routes = d.routes(now, name, p.routes, w.fading, &o)
 		} else {
 			peer.Routes = d.said[name]
 		}
@@ -123,38 +123,54 @@ func (d *bgpDesk) mode(now time.Time, w *bgpWish, o *orders) (bgp.Mode, string) 
 
 // routes are those of the wish, and those that fade: a route outlives its last pod for a moment, in which the nodes with the
 // pods that replace it announce theirs.
-func (d *bgpDesk) routes(now time.Time, name string, p peerWish, o *orders) map[netip.Prefix]bgp.Route {
-	fading := map[netip.Prefix]time.Time{}
-	all := p.routes
-	for prefix := range p.fading {
-		before, was := d.said[name][prefix]
-		if _, wanted := p.routes[prefix]; !was || wanted {
+func (d *bgpDesk) routes(
+	now time.Time, name string, wanted map[netip.Prefix]bgp.Route, fading map[netip.Addr]bool, o *orders,
+) map[netip.Prefix]bgp.Route {
+	until := map[netip.Prefix]time.Time{}
+	all, shared := wanted, true
+	for prefix, before := range d.said[name] {
+		if _, ok := wanted[prefix]; ok || !fades(prefix, fading) {
 			continue
 		}
-		until, known := d.fadeAt[name][prefix]
+		end, known := d.fadeAt[name][prefix]
 		if !known {
-			until = now.Add(d.delay)
+			end = now.Add(d.delay)
 		}
-		fading[prefix] = until
-		if !now.Before(until) {
+		until[prefix] = end
+		if !now.Before(end) {
 			continue
 		}
-		if len(all) == len(p.routes) {
-			all = maps.Clone(p.routes)
+		if shared {
+			all, shared = maps.Clone(wanted), false
 		}
 		if all == nil {
 			all = map[netip.Prefix]bgp.Route{}
 		}
 		all[prefix] = before
-		o.wake(until)
+		o.wake(end)
 	}
-	d.fadeAt[name] = fading
+	d.fadeAt[name] = until
 	return all
+}
+
+// fades tells whether the last address of a route has lost its pods.
+func fades(p netip.Prefix, fading map[netip.Addr]bool) bool {
+	if p.IsSingleIP() {
+		return fading[p.Addr()]
+	}
+	for a := range fading {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
 }
 
 // trouble finds what keeps a session from being tried for.
 func (d *bgpDesk) trouble(name string, p peerWish, found bool, watched bfd.Running, o orders) (problem, bool) {
 	switch {
+	case p.down != nil:
+		return *p.down, true
 	case p.password.problem != "":
 		return problem{reasonNoPassword, p.password.problem}, true
 	case !found:
@@ -165,7 +181,7 @@ func (d *bgpDesk) trouble(name string, p peerWish, found bool, watched bfd.Runni
 	path, ok := o.paths[name]
 	state := watched.Sessions[path]
 	switch {
-	case p.profile == nil:
+	case p.bfd == nil:
 		return problem{reasonBFD, fmt.Sprintf("BFD: there is no BFDProfile %s that can be used", p.session.BFDProfile)}, true
 	case o.watch[name] != "":
 		return problem{reasonBFD, "BFD: " + o.watch[name]}, true
@@ -181,7 +197,7 @@ func (d *bgpDesk) trouble(name string, p peerWish, found bool, watched bfd.Runni
 func (d *bgpDesk) watchPath(name string, p peerWish, s spec.Session, session bgp.Status, watched bfd.Running, o *orders) {
 	m := d.paths[name]
 	defer func() { d.paths[name] = m }()
-	if p.profile == nil {
+	if p.bfd == nil {
 		m.path = bfd.Path{}
 		return
 	}
@@ -189,7 +205,7 @@ func (d *bgpDesk) watchPath(name string, p peerWish, s spec.Session, session bgp
 		o.watch[name] = p.bfdKey.problem
 		return
 	}
-	path, ok := watchedPath(s, session.Remote.Addr(), d.kernel)
+	path, ok := watchedPath(s, session.Remote.Addr(), p.bfd.MultiHop)
 	if !ok && m.path.Peer.IsValid() && !s.Address.IsValid() {
 		path, ok = m.path, true // unnumbered, between two sessions: where the router last was
 	}
@@ -200,7 +216,7 @@ func (d *bgpDesk) watchPath(name string, p peerWish, s spec.Session, session bgp
 		m.path, m.downs = path, watched.Sessions[path].Downs
 	}
 	o.paths[name] = path
-	o.bfd.Sessions[path] = watchSettings(*p.profile, p.bfdKey.value, path.MultiHop)
+	o.bfd.Sessions[path] = watchSettings(p.bfd.Profile, p.bfdKey.value)
 	state, ok := watched.Sessions[path]
 	if !ok || state.Downs == m.downs {
 		return

@@ -12,19 +12,17 @@ import (
 	"github.com/belfry-lb/belfry/speaker/bgp/wire"
 )
 
-// fakeKernel has one default gateway, or none, and neighbours.
+// fakeKernel has one default gateway, or none.
 type fakeKernel struct {
 	gateway, source netip.Addr
-	neighbours      map[netip.Addr]bool
 	changed         signal
 }
 
 func (k fakeKernel) Gateway(f spec.Family) (gateway, source netip.Addr, ok bool) {
 	return k.gateway, k.source, k.gateway.IsValid() && spec.FamilyOf(k.gateway) == f
 }
-func (k fakeKernel) OnLink(a netip.Addr, _ string) bool { return k.neighbours[a] }
-func (k fakeKernel) Changed() <-chan struct{}           { return k.changed }
-func (k fakeKernel) Run(ctx context.Context) error      { <-ctx.Done(); return nil }
+func (k fakeKernel) Changed() <-chan struct{}      { return k.changed }
+func (k fakeKernel) Run(ctx context.Context) error { <-ctx.Done(); return nil }
 
 var (
 	routerAddr = netip.MustParseAddr("192.0.2.254")
@@ -81,7 +79,8 @@ func TestRoutesFade(t *testing.T) {
 	s := newStory(t, fakeKernel{})
 	full := wishOf(peerWish{session: ebgp(), routes: routesOf(vipA, vipB)})
 	// The pods of A have left, B's Service has gone.
-	left := wishOf(peerWish{session: ebgp(), fading: map[netip.Prefix]bool{vipA: true}})
+	left := wishOf(peerWish{session: ebgp()})
+	left.fading = map[netip.Addr]bool{vipA.Addr(): true}
 	p, o := s.after(0, full)
 	s.routes(p, vipA, vipB)
 	if !o.again.IsZero() {
@@ -113,9 +112,26 @@ func TestRoutesFade(t *testing.T) {
 	s.routes(p, vipA)
 }
 
+// TestAggregatesFade: with the last of their addresses, not with any other.
+func TestAggregatesFade(t *testing.T) {
+	s := newStory(t, fakeKernel{})
+	aggregate := netip.MustParsePrefix("203.0.113.0/24")
+	s.after(0, wishOf(peerWish{session: ebgp(), routes: routesOf(aggregate)}))
+	left := wishOf(peerWish{session: ebgp()})
+	left.fading = map[netip.Addr]bool{netip.MustParseAddr("198.51.100.1"): true}
+	p, _ := s.after(0, left)
+	s.routes(p)
+	s.after(0, wishOf(peerWish{session: ebgp(), routes: routesOf(aggregate)}))
+	left.fading[vipA.Addr()] = true
+	p, _ = s.after(0, left)
+	s.routes(p, aggregate)
+}
+
 func TestWhatNeverWasDoesNotFade(t *testing.T) {
 	s := newStory(t, fakeKernel{})
-	p, o := s.after(0, wishOf(peerWish{session: ebgp(), fading: map[netip.Prefix]bool{vipA: true}}))
+	w := wishOf(peerWish{session: ebgp()})
+	w.fading = map[netip.Addr]bool{vipA.Addr(): true}
+	p, o := s.after(0, w)
 	s.routes(p)
 	if !o.again.IsZero() {
 		t.Error("wakes for nothing")

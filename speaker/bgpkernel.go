@@ -16,8 +16,6 @@ type kernelRoutes interface {
 	// Gateway returns the node's default gateway of a family, a link-local one with its interface as zone, and this node's
 	// address towards it.
 	Gateway(spec.Family) (gateway, source netip.Addr, ok bool)
-	// OnLink tells whether the address is a neighbour's, in the VRF or outside of any.
-	OnLink(a netip.Addr, vrf string) bool
 	// Changed receives, coalesced, when a default route has changed.
 	Changed() <-chan struct{}
 	// Run watches the default routes until ctx ends.
@@ -91,23 +89,10 @@ func zoned(a netip.Addr, index int) netip.Addr {
 }
 
 func sourceTo(a netip.Addr) netip.Addr {
-	found, err := lookUp(a, "")
+	found, err := netlink.RouteGetWithOptions(a.AsSlice(), &netlink.RouteGetOptions{Oif: a.Zone()})
 	if err != nil || len(found) == 0 {
 		return netip.Addr{}
 	}
 	source, _ := netip.AddrFromSlice(found[0].Src)
 	return source.Unmap()
-}
-
-func (r *netRoutes) OnLink(a netip.Addr, vrf string) bool {
-	found, err := lookUp(a, vrf)
-	return err == nil && len(found) > 0 && found[0].Gw == nil && found[0].Via == nil
-}
-
-func lookUp(a netip.Addr, vrf string) ([]netlink.Route, error) {
-	o := &netlink.RouteGetOptions{VrfName: vrf}
-	if a.Zone() != "" {
-		o.Oif = a.Zone()
-	}
-	return netlink.RouteGetWithOptions(a.AsSlice(), o)
 }

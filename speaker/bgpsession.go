@@ -57,40 +57,24 @@ func discover(s spec.Session, kernel kernelRoutes) (spec.Session, bool) {
 
 // watchedPath is the path to the router, for BFD; false while the router's address is not known. Unnumbered, that is the
 // one of the session.
-func watchedPath(s spec.Session, remote netip.Addr, kernel kernelRoutes) (bfd.Path, bool) {
-	p := bfd.Path{Peer: s.Address, Local: s.SourceAddress, VRF: s.VRF}
+func watchedPath(s spec.Session, remote netip.Addr, multiHop bool) (bfd.Path, bool) {
+	p := bfd.Path{Peer: s.Address, Local: s.SourceAddress, VRF: s.VRF, MultiHop: multiHop}
 	if !p.Peer.IsValid() {
 		if !remote.IsValid() {
 			return p, false
 		}
 		p.Peer = remote.WithZone(s.Interface)
 	}
-	if severalHops(s, p.Peer, kernel) {
-		p.MultiHop = true
-		return p, true
-	}
-	if p.Peer.Zone() == "" && s.SourceInterface != s.VRF {
+	if !multiHop && p.Peer.Zone() == "" && s.SourceInterface != s.VRF {
 		p.Interface = s.SourceInterface
 	}
 	return p, true
 }
 
-// severalHops tells whether the router is no neighbour: one of another AS is one unless said otherwise, and of one of our own
-// AS, the routing table knows.
-func severalHops(s spec.Session, router netip.Addr, kernel kernelRoutes) bool {
-	if s.IBGP() {
-		return !router.IsLinkLocalUnicast() && !kernel.OnLink(router, s.VRF)
-	}
-	return s.TTL > 1 || s.SecurityHops > 1
-}
-
 // watchSettings puts a profile into the engine's words.
-func watchSettings(p spec.BFDProfile, secret string, multiHop bool) bfd.Settings {
+func watchSettings(p spec.BFDProfile, secret string) bfd.Settings {
 	s := bfd.Settings{
 		MinTx: p.Transmit, MinRx: p.Receive, Multiplier: p.Multiplier, Echo: p.Echo, Passive: p.Passive, MinTTL: p.MinTTL,
-	}
-	if multiHop {
-		s.Echo = 0
 	}
 	if p.Auth.Type != 0 {
 		s.Auth = bfd.Auth{Type: bfd.AuthType(p.Auth.Type), KeyID: p.Auth.KeyID, Secret: secret}

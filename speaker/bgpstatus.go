@@ -26,6 +26,10 @@ func statusBGP(r *bgpReport) v1beta1.SpeakerBGP {
 	for _, name := range slices.Sorted(maps.Keys(r.orders.bgp.Peers)) {
 		out.Peers = append(out.Peers, r.statusPeer(name))
 	}
+	for _, name := range slices.Sorted(maps.Keys(r.orders.broken)) {
+		why := r.orders.broken[name]
+		out.Peers = append(out.Peers, v1beta1.SpeakerPeer{Name: name, State: v1beta1.SessionIdle, Reason: why.reason, Message: why.message})
+	}
 	return out
 }
 

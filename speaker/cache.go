@@ -27,11 +27,14 @@ func CacheOptions(node, namespace string) cache.Options {
 			&corev1.Service{}:            {Field: fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer))},
 			&discoveryv1.EndpointSlice{}: {Label: withClusterIP()},
 			&corev1.Pod{}:                {Namespaces: own, Label: labels.SelectorFromSet(labels.Set(PodLabels()))},
-			&corev1.Secret{}:             {Namespaces: own, Field: fields.OneTermEqualSelector("metadata.name", kube.GossipSecret)},
+			&corev1.Secret{}:             {Namespaces: own, Field: fields.OneTermNotEqualSelector("type", helmRelease)},
 			&v1beta1.SpeakerStatus{}:     {Field: fields.OneTermEqualSelector("metadata.name", node)},
 		},
 	}
 }
+
+// helmRelease is the type of the Secrets in which helm keeps releases: up to a megabyte each, and none has a password of ours.
+const helmRelease = "helm.sh/release.v1"
 
 // withClusterIP selects the EndpointSlices that are not of a headless Service, which cannot be of type LoadBalancer.
 func withClusterIP() labels.Selector {
@@ -56,21 +59,24 @@ func slim(o any) (any, error) {
 	return kube.Slim(o)
 }
 
-// slimSlice keeps what spec.ParseEndpoints reads, once: a hundred alike endpoints on a node are one.
+// slimSlice keeps what spec.ParseEndpoints reads, once: a hundred alike endpoints on a node are one with a
+// hundred addresses, of which only the number counts.
 func slimSlice(o *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
 	kept := &discoveryv1.EndpointSlice{AddressType: o.AddressType, ObjectMeta: metav1.ObjectMeta{
 		Namespace: o.Namespace, Name: o.Name, ResourceVersion: o.ResourceVersion,
 		Labels: map[string]string{discoveryv1.LabelServiceName: o.Labels[discoveryv1.LabelServiceName]},
 	}}
 	type kind struct{ node, ready, serving any }
-	seen := map[kind]bool{}
+	seen := map[kind]int{}
 	for _, e := range o.Endpoints {
 		k := kind{value(e.NodeName), value(e.Conditions.Ready), value(e.Conditions.Serving)}
-		if seen[k] {
+		if i, known := seen[k]; known {
+			kept.Endpoints[i].Addresses = append(kept.Endpoints[i].Addresses, "")
 			continue
 		}
-		seen[k] = true
+		seen[k] = len(kept.Endpoints)
 		kept.Endpoints = append(kept.Endpoints, discoveryv1.Endpoint{
+			Addresses:  []string{""},
 			NodeName:   shared(e.NodeName),
 			Conditions: discoveryv1.EndpointConditions{Ready: e.Conditions.Ready, Serving: e.Conditions.Serving},
 		})

@@ -16,6 +16,7 @@ import (
 type facts struct {
 	Interfaces []plan.Interface `json:"interfaces"`
 	Dataplane  plan.Dataplane   `json:"dataplane,omitempty"`
+	BGP        bgpFacts         `json:"bgp,omitzero"`
 }
 
 func factsOf(interfaces []l2.Interface, dataplane plan.Dataplane) facts {

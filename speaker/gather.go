@@ -47,8 +47,12 @@ func (g gatherer) config(ctx context.Context) (*spec.Snapshot, error) {
 	if err := g.list(ctx, &pools, &l2advs); err != nil {
 		return nil, err
 	}
+	o := spec.Objects{Pools: pools.Items, L2Advertisements: l2advs.Items}
+	if err := g.configBGP(ctx, &o); err != nil {
+		return nil, err
+	}
 	// The controller reports the problems; a speaker works with what is left.
-	snapshot, _ := spec.Parse(spec.Objects{Pools: pools.Items, L2Advertisements: l2advs.Items})
+	snapshot, _ := spec.Parse(o)
 	return snapshot, nil
 }
 
@@ -108,6 +112,7 @@ func (g gatherer) nodes(ctx context.Context, roster []members.Member) ([]plan.No
 		if m, ok := alive[n.Name]; ok {
 			f := g.facts(m)
 			n.Alive, n.Ready, n.Interfaces, n.Dataplane = true, m.State == members.Ready, f.Interfaces, f.Dataplane
+			n.BGP = f.BGP.plan()
 		}
 		nodes[i], present[n.Name] = n, true
 	}

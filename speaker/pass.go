@@ -41,9 +41,16 @@ type announcer interface {
 	Ready() <-chan struct{}
 }
 
+// routers is what a pass needs of BGP.
+type routers interface {
+	want(*bgpWish)
+	report() *bgpReport
+}
+
 var (
 	_ group     = (*members.Group)(nil)
 	_ announcer = (*l2.Announcer)(nil)
+	_ routers   = (*routing)(nil)
 )
 
 // passer runs one pass after another, each when something has changed since the last.
@@ -52,6 +59,7 @@ type passer struct {
 	gather    gatherer
 	group     group
 	announcer announcer
+	routing   routers
 	report    func(v1beta1.SpeakerStatusStatus)
 	metrics   metrics
 	dataplane func() plan.Dataplane // of this node
@@ -65,6 +73,7 @@ type passer struct {
 	running l2.Running
 	rivals  rivals
 	failed  bool
+	bgp     plan.BGPPlan
 }
 
 func (p *passer) run(ctx context.Context) {
@@ -142,6 +151,7 @@ func (p *passer) pass(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(untold, err)
 	}
+	p.planBGP(ctx, w)
 	should := plan.Make(w, p.o.Node)
 	if err := p.apply(ctx, should); err != nil {
 		return errors.Join(untold, err)
@@ -153,6 +163,7 @@ func (p *passer) pass(ctx context.Context) error {
 		Interfaces: statusInterfaces(interfaces),
 		Members:    v1beta1.SpeakerMembers{Alive: int32(len(roster)), Missing: missing(p.peers, roster)},
 		L2:         statusL2(p.running, p.desired, nil, p.rivals),
+		BGP:        statusBGP(p.routing.report()),
 		Withdrawn:  p.withdrawn(ctx, should),
 	}))
 	return untold
@@ -167,7 +178,9 @@ func (p *passer) state() members.State {
 
 // tell gives the group what it must know of this node, and whom to look for.
 func (p *passer) tell(ctx context.Context, interfaces []l2.Interface) error {
-	mine, err := factsOf(interfaces, p.dataplane()).encode()
+	told := factsOf(interfaces, p.dataplane())
+	told.BGP = p.ownBGPFacts()
+	mine, err := told.encode()
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ type rig struct {
 	api     client.WithWatch
 	members *fakeGroup
 	wire    *fakeAnnouncer
+	routers *fakeRouters
 	reports []v1beta1.SpeakerStatusStatus
 }
 
@@ -77,6 +78,15 @@ func (g *fakeGroup) change(f func(*members.Member)) {
 func (g *fakeGroup) Changed() <-chan struct{} { return g.changing }
 func (g *fakeGroup) Settled() <-chan struct{} { return g.settled }
 
+// fakeRouters keeps the last wish and tells what the test wants.
+type fakeRouters struct {
+	last atomic.Pointer[bgpWish]
+	says atomic.Pointer[bgpReport]
+}
+
+func (r *fakeRouters) want(w *bgpWish)    { r.last.Store(w) }
+func (r *fakeRouters) report() *bgpReport { return r.says.Load() }
+
 type fakeAnnouncer struct {
 	interfaces atomic.Pointer[[]l2.Interface]
 	passes     atomic.Int64
@@ -110,6 +120,7 @@ func newRig(t *testing.T) *rig {
 		t:       t,
 		members: &fakeGroup{roster: []members.Member{{Name: "n1"}}, settled: make(chan struct{}), changing: newSignal()},
 		wire:    &fakeAnnouncer{opened: make(chan struct{}), changing: newSignal()},
+		routers: &fakeRouters{},
 	}
 	r.wire.interfaces.Store(&[]l2.Interface{})
 	r.api = fakeAPI(t, newNode("n1"), newPod("n1", "192.0.2.1"), newPod("n2", "192.0.2.2"), newSecret("key"),
@@ -123,7 +134,7 @@ func newRig(t *testing.T) *rig {
 			Client: r.api, Log: r.logs.logger(),
 		},
 		gather: gatherer{reader: r.api, classes: kube.DefaultClasses(), log: r.logs.logger(), book: book{}},
-		group:  r.members, announcer: r.wire, metrics: m, changed: newSignal(), ready: new(atomic.Bool), key: []byte("key"),
+		group:  r.members, announcer: r.wire, routing: r.routers, metrics: m, changed: newSignal(), ready: new(atomic.Bool), key: []byte("key"),
 		dataplane: func() plan.Dataplane { return plan.DataplaneHealthy }, rivals: rivals{},
 		report: func(s v1beta1.SpeakerStatusStatus) { r.reports = append(r.reports, s) },
 	}

@@ -5,16 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/spec"
+	"github.com/belfry-lb/belfry/speaker/bfd"
+	"github.com/belfry-lb/belfry/speaker/bgp"
+	"github.com/belfry-lb/belfry/speaker/discard"
 	"github.com/belfry-lb/belfry/speaker/l2"
 	"github.com/belfry-lb/belfry/speaker/members"
 )
@@ -33,6 +41,7 @@ type Options struct {
 	// ServiceFinalizer has the speaker tell about which Services that are being deleted it is silent. The controller must
 	// be given the same.
 	ServiceFinalizer bool
+	BGP              BGPOptions
 
 	Client     client.Client // cached reads, direct writes
 	Direct     client.Reader // reads from the API server itself
@@ -41,10 +50,25 @@ type Options struct {
 	Registerer prometheus.Registerer // nil: no metrics are exported
 }
 
+// BGPOptions is what users can set of how routes end.
+type BGPOptions struct {
+	// WithdrawDelay is how long a route of a Service with externalTrafficPolicy: Local outlives its last pod on this node, so
+	// that routers hear of the pods that replace it first.
+	WithdrawDelay time.Duration
+	// DrainTime is how long routes are announced with GRACEFUL_SHUTDOWN (RFC 8326) before they are withdrawn.
+	DrainTime time.Duration
+}
+
+// DefaultBGPOptions are those of the command line.
+func DefaultBGPOptions() BGPOptions {
+	return BGPOptions{WithdrawDelay: 500 * time.Millisecond, DrainTime: 2 * time.Second}
+}
+
 // Speaker announces addresses from this node.
 type Speaker struct {
 	o         Options
 	announcer *l2.Announcer
+	routing   *routing
 	reporter  *reporter
 	metrics   metrics
 	dataplane *dataplane
@@ -63,14 +87,34 @@ func New(o Options) (*Speaker, error) {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
 	changed := newSignal()
-	return &Speaker{
+	s := &Speaker{
 		o:         o,
 		announcer: announcer,
 		reporter:  newReporter(o.Node, o.Client, o.Direct, o.Log.WithName("status")),
 		metrics:   m,
 		dataplane: newDataplane(o.Node, o.ProxyHealth, o.Log.WithName("dataplane"), changed),
 		changed:   changed,
-	}, nil
+	}
+	if s.routing, err = s.newRouting(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// newRouting builds BGP and BFD.
+func (s *Speaker) newRouting() (*routing, error) {
+	o := s.o
+	speaks, err := bgp.New(bgp.Options{Log: o.Log.WithName("bgp"), Registerer: o.Registerer})
+	if err != nil {
+		return nil, fmt.Errorf("building the BGP router: %w", err)
+	}
+	watches, err := bfd.New(bfd.Options{Log: o.Log.WithName("bfd"), Registerer: o.Registerer})
+	if err != nil {
+		return nil, fmt.Errorf("building the BFD engine: %w", err)
+	}
+	desk := newBGPDesk(o.BGP.WithdrawDelay, o.BGP.DrainTime, newNetRoutes())
+	rules := discard.New(&netlink.Handle{})
+	return newRouting(o.Node, o.Log.WithName("bgp"), speaks, watches, rules, desk, s.changed.raise, s.machineGoesDown), nil
 }
 
 // NeedLeaderElection is false: every node has its speaker.
@@ -112,14 +156,45 @@ func (s *Speaker) run(ctx context.Context, group *members.Group, key []byte) err
 		}
 		return nil
 	}
-	return outlive(ctx, answer, func(ctx context.Context) error {
+	talk := func(ctx context.Context) error {
 		parts, ctx := errgroup.WithContext(ctx)
 		parts.Go(func() error { return group.Run(ctx) })
 		parts.Go(func() error { s.reporter.run(ctx); return nil })
 		parts.Go(func() error { s.dataplane.run(ctx); return nil })
 		parts.Go(func() error { s.passes(group, key).run(ctx); return nil })
 		return parts.Wait()
+	}
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return outlive(ctx, answer, talk) })
+	both.Go(func() error {
+		if err := s.routing.run(ctx); err != nil {
+			return fmt.Errorf("running BGP and BFD: %w", err)
+		}
+		return nil
 	})
+	return both.Wait()
+}
+
+// machineGoesDown tells whether the kubelet reports that the node is being shut down. It asks the cache, which holds what was last
+// heard of even when the speaker is about to end.
+func (s *Speaker) machineGoesDown() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var node corev1.Node
+	if err := s.o.Client.Get(ctx, types.NamespacedName{Name: s.o.Node}, &node); err != nil {
+		return false
+	}
+	return shutsDown(&node)
+}
+
+// shutsDown: the words are the kubelet's, for graceful node shutdown.
+func shutsDown(o *corev1.Node) bool {
+	for _, c := range o.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c.Status != corev1.ConditionTrue && strings.Contains(c.Message, "node is shutting down")
+		}
+	}
+	return false
 }
 
 // outlive runs both until ctx ends or one fails. It lets answer go on until talk has returned: this node answers until
@@ -137,7 +212,7 @@ func outlive(ctx context.Context, answer, talk func(context.Context) error) erro
 
 func (s *Speaker) passes(group *members.Group, key []byte) *passer {
 	return &passer{
-		o: s.o, key: key, group: group, announcer: s.announcer, metrics: s.metrics,
+		o: s.o, key: key, group: group, announcer: s.announcer, routing: s.routing, metrics: s.metrics,
 		gather: gatherer{reader: s.o.Client, classes: s.o.Classes, rules: s.o.NodeRules, log: s.o.Log, book: book{}},
 		report: s.reporter.report, rivals: rivals{}, dataplane: s.dataplane.State, changed: s.changed, ready: &s.ready,
 	}

@@ -31,7 +31,8 @@ func (s *Speaker) watch(ctx context.Context) bool {
 	passes := s.planning(ctx)
 	for _, o := range []client.Object{
 		&corev1.Service{}, &corev1.Node{}, &corev1.Pod{}, &corev1.Secret{}, &discoveryv1.EndpointSlice{},
-		&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{},
+		&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.BGPPeer{}, &v1beta1.BGPAdvertisement{}, &v1beta1.Community{},
+		&v1beta1.BFDProfile{},
 	} {
 		if !s.observe(ctx, o, passes) {
 			return false
