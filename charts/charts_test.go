@@ -152,7 +152,7 @@ func TestPermissions(t *testing.T) {
 		"ClusterRole controller: patch ipaddresspools/status,ipreservations/status,l2advertisements/status",
 		"ClusterRole speaker: get,list,watch services,nodes",
 		"ClusterRole speaker: get,list,watch endpointslices",
-		"ClusterRole speaker: get,list,watch ipaddresspools,l2advertisements",
+		"ClusterRole speaker: get,list,watch ipaddresspools,l2advertisements,bgppeers,bgpadvertisements,communities,bfdprofiles",
 		"ClusterRole speaker: get,list,watch,create speakerstatuses",
 		"ClusterRole speaker: update speakerstatuses/status",
 		"Role controller: create leases",

@@ -1,6 +1,7 @@
 package speaker
 
 import (
+	"slices"
 	"unique"
 
 	corev1 "k8s.io/api/core/v1"
@@ -59,29 +60,44 @@ func slim(o any) (any, error) {
 	return kube.Slim(o)
 }
 
-// slimSlice keeps what spec.ParseEndpoints reads, once: a hundred alike endpoints on a node are one with a
-// hundred addresses, of which only the number counts.
+// slimSlice keeps what spec.ParseEndpoints reads: a hundred alike endpoints on a node are one with a hundred addresses, all of
+// them blank.
 func slimSlice(o *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
 	kept := &discoveryv1.EndpointSlice{AddressType: o.AddressType, ObjectMeta: metav1.ObjectMeta{
 		Namespace: o.Namespace, Name: o.Name, ResourceVersion: o.ResourceVersion,
 		Labels: map[string]string{discoveryv1.LabelServiceName: o.Labels[discoveryv1.LabelServiceName]},
 	}}
 	type kind struct{ node, ready, serving any }
-	seen := map[kind]int{}
+	at := map[kind]int{}
+	var counts []int
 	for _, e := range o.Endpoints {
 		k := kind{value(e.NodeName), value(e.Conditions.Ready), value(e.Conditions.Serving)}
-		if i, known := seen[k]; known {
-			kept.Endpoints[i].Addresses = append(kept.Endpoints[i].Addresses, "")
-			continue
+		i, seen := at[k]
+		if !seen {
+			i = len(kept.Endpoints)
+			at[k], counts = i, append(counts, 0)
+			kept.Endpoints = append(kept.Endpoints, discoveryv1.Endpoint{
+				NodeName:   shared(e.NodeName),
+				Conditions: discoveryv1.EndpointConditions{Ready: e.Conditions.Ready, Serving: e.Conditions.Serving},
+			})
 		}
-		seen[k] = len(kept.Endpoints)
-		kept.Endpoints = append(kept.Endpoints, discoveryv1.Endpoint{
-			Addresses:  []string{""},
-			NodeName:   shared(e.NodeName),
-			Conditions: discoveryv1.EndpointConditions{Ready: e.Conditions.Ready, Serving: e.Conditions.Serving},
-		})
+		counts[i] += max(len(e.Addresses), 1)
 	}
+	count(kept.Endpoints, counts)
 	return kept
+}
+
+// count gives each endpoint as many blank addresses as it stands for, none where that is one. All share one array.
+func count(endpoints []discoveryv1.Endpoint, counts []int) {
+	if len(counts) == 0 || slices.Max(counts) == 1 {
+		return
+	}
+	blank := make([]string, slices.Max(counts))
+	for i, n := range counts {
+		if n > 1 {
+			endpoints[i].Addresses = blank[:n:n]
+		}
+	}
 }
 
 func value[T comparable](p *T) any {

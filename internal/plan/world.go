@@ -12,6 +12,7 @@ type World struct {
 	Config   *spec.Snapshot
 	Services []Service // of our class, marked by our controller
 	Nodes    []Node    // of the cluster, whether a speaker runs there or not
+	BGP      OwnBGP    // what only the node that is planned for knows
 }
 
 // Service is a Service and where its pods are.
@@ -27,6 +28,7 @@ type Node struct {
 	Ready      bool // its speaker is ready to acquire addresses
 	Dataplane  Dataplane
 	Interfaces []Interface
+	BGP        BGPFacts
 }
 
 // Interface is a network interface that a speaker may announce on.
