@@ -36,8 +36,9 @@ type attempt struct {
 
 // Probe opens a new connection to an address every 10 ms and remembers which ones succeeded.
 type Probe struct {
-	cancel context.CancelFunc
-	done   chan struct{}
+	cancel  context.CancelFunc
+	done    chan struct{}
+	timeout time.Duration
 
 	mu       sync.Mutex
 	attempts []attempt
@@ -45,8 +46,18 @@ type Probe struct {
 
 // StartProbe starts probing from a host; Stop ends it.
 func StartProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort) *Probe {
+	return startProbe(ctx, from, to, probeTimeout)
+}
+
+// StartPatientProbe is StartProbe with a little less patience than a client's kernel has before it repeats the first packet: what
+// fails then is a packet that was lost or refused, however busy the machine.
+func StartPatientProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort) *Probe {
+	return startProbe(ctx, from, to, 950*time.Millisecond)
+}
+
+func startProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort, timeout time.Duration) *Probe {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &Probe{cancel: cancel, done: make(chan struct{})}
+	p := &Probe{cancel: cancel, done: make(chan struct{}), timeout: timeout}
 	go p.run(ctx, from, to)
 	return p
 }
@@ -75,7 +86,7 @@ func (p *Probe) run(ctx context.Context, from *cluster.Host, to netip.AddrPort) 
 
 func (p *Probe) dial(ctx context.Context, from *cluster.Host, to netip.AddrPort) {
 	began := time.Now()
-	dial, cancel := context.WithTimeout(ctx, probeTimeout)
+	dial, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	conn, err := from.Dial(dial, "tcp", to.String())
 	if err == nil {
