@@ -51,6 +51,7 @@ func startAs(t testing.TB, user func(*rest.Config), change ...func(*controllers.
 	c := &controller{t: t, ended: make(chan error, 1), net: &network{writes: map[string]int{}}, registry: prometheus.NewRegistry()}
 	o := controllers.DefaultOptions()
 	o.Namespace, o.HealthAddress, o.MetricsAddress = "default", "0", "0"
+	o.AnnouncedPatience = time.Hour // only tests of Announced want writes for what is not announced
 	o.Registerer, o.Log = c.registry, testr.NewWithInterface(t, testr.Options{Verbosity: 0})
 	for _, f := range change {
 		f(&o)
@@ -246,6 +247,10 @@ func clean(t testing.TB) {
 		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.IPReservation{}, client.InNamespace("default")))
 		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.IPAddressPool{}))
 		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.L2Advertisement{}))
+		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.BGPPeer{}))
+		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.BGPAdvertisement{}))
+		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.Community{}))
+		must(t, shared.client.DeleteAllOf(ctx, &v1beta1.BFDProfile{}))
 	})
 }
 

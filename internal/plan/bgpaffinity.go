@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -16,7 +17,7 @@ func (t *teller) single(v *target) bool {
 	if !slices.ContainsFunc(v.services, func(s *Service) bool { return s.ClientIP && s.ProxyName == "" && s.Endpoints.Of(f).Any() }) {
 		return false
 	}
-	for _, i := range v.advs {
+	for _, i := range v.list.advs {
 		if t.advs[i].HostRoute(f) {
 			return t.advs[i].Affinity == spec.AffinitySingle
 		}
@@ -37,9 +38,10 @@ type claimant struct {
 }
 
 type reachKey struct {
-	advs   string
+	list   *list
 	family spec.Family
 	node   int
+	host   bool // by a route of the address alone
 }
 
 func newElectorate(t *teller) *electorate {
@@ -91,20 +93,23 @@ func (e *electorate) fit(v *target, node int) bool {
 	if !e.t.serves(v, e.t.w.Nodes[node].Name) {
 		return false
 	}
-	key := reachKey{keyOf(v.advs), spec.FamilyOf(v.addr), node}
+	return e.reached(reachKey{v.list, spec.FamilyOf(v.addr), node, true})
+}
+
+func (e *electorate) reached(key reachKey) bool {
 	reaches, known := e.reach[key]
 	if !known {
-		reaches = e.reaches(v, node)
+		reaches = e.reaches(key)
 		e.reach[key] = reaches
 	}
 	return reaches
 }
 
-func (e *electorate) reaches(v *target, node int) bool {
-	f, n := spec.FamilyOf(v.addr), e.t.w.Nodes[node]
-	return slices.ContainsFunc(v.advs, func(i int) bool {
+func (e *electorate) reaches(key reachKey) bool {
+	n := e.t.w.Nodes[key.node]
+	return slices.ContainsFunc(key.list.advs, func(i int) bool {
 		a := e.t.advs[i]
-		return a.HostRoute(f) && e.t.onNode[i][node] && slices.ContainsFunc(e.t.w.Config.BGP.Peers, func(p spec.Peer) bool {
+		return (!key.host || a.HostRoute(key.family)) && e.t.onNode[i][key.node] && slices.ContainsFunc(e.t.w.Config.BGP.Peers, func(p spec.Peer) bool {
 			_, has := slices.BinarySearch(n.BGP.Established, p.Name)
 			return has && a.SelectsPeer(p)
 		})
@@ -115,4 +120,31 @@ func (e *electorate) better(a netip.Addr, node, than int) bool {
 	x, y := e.t.w.Nodes[node].Name, e.t.w.Nodes[than].Name
 	p, q := elect.Score(a, x), elect.Score(a, y)
 	return p > q || p == q && x < y
+}
+
+// ReasonNoAffinity: a Service's sessionAffinity: ClientIP does not hold, because only an aggregate is announced.
+const ReasonNoAffinity spec.Reason = "AffinityNotKept"
+
+// AffinityProblems tells of the advertisements under whose aggregates Services with sessionAffinity: ClientIP have no route of
+// their own, which alone can prefer a node. Each names one such Service. Nodes do not count.
+func AffinityProblems(config *spec.Snapshot, services []Service) (out []spec.Problem) {
+	t := newTeller(World{Config: config, Nodes: make([]Node, 1)}, 0, nil)
+	told := map[int]bool{}
+	for i := range services {
+		s := &services[i]
+		for k, a := range s.Held {
+			f := spec.FamilyOf(a)
+			l := t.selecting(s, s.PoolOf(k), f)
+			own := slices.ContainsFunc(l.advs, func(i int) bool { return t.advs[i].HostRoute(f) })
+			if !s.ClientIP || own || len(l.advs) == 0 || told[l.advs[0]] {
+				continue
+			}
+			told[l.advs[0]] = true
+			adv := t.advs[l.advs[0]]
+			out = append(out, spec.Problem{Kind: "BGPAdvertisement", Name: adv.Name, Reason: ReasonNoAffinity, Message: fmt.Sprintf(
+				"sessionAffinity: ClientIP of Service %s does not hold: of %s only the aggregate %s is announced; set spec.aggregateOnly: false",
+				s.Key, a, prefix(a, adv.Length(f)))})
+		}
+	}
+	return out
 }

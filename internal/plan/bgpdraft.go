@@ -28,6 +28,7 @@ type part struct {
 
 // draft is a route in the making.
 type draft struct {
+	prefix netip.Prefix
 	mix    *mix
 	weight int
 	backup bool
@@ -42,11 +43,13 @@ func (t *teller) draft(a *audience, s *Service, v *target, l *list) bool {
 	parts := t.parts(a, l, f)
 	for _, p := range parts {
 		at := prefix(v.addr, p.bits)
-		d := a.drafts[at]
-		if d == nil {
-			d = &draft{mix: p.mix}
-			a.drafts[at] = d
-		} else if d.mix != p.mix {
+		i, known := a.at[at]
+		if !known {
+			i = len(a.drafts)
+			a.at[at], a.drafts = i, append(a.drafts, draft{prefix: at, mix: p.mix})
+		}
+		d := &a.drafts[i]
+		if d.mix != p.mix {
 			d.mix = t.join(d.mix, p.mix)
 		}
 		if p.mix.weighted {
@@ -107,13 +110,13 @@ func hostBits(f spec.Family) int {
 // finish turns drafts into routes.
 func (t *teller) finish(a *audience) {
 	a.routes = make(map[netip.Prefix]Route, len(a.drafts))
-	for p, d := range a.drafts {
-		a.routes[p] = d.route(a.ibgp)
+	for i := range a.drafts {
+		d := &a.drafts[i]
+		a.routes[d.prefix] = d.route(a.ibgp)
 		if d.mix.discard {
-			t.discard[p] = true
+			t.discard[d.prefix] = true
 		}
 	}
-	a.drafts = nil
 }
 
 func (d *draft) route(ibgp bool) Route {

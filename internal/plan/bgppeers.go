@@ -123,7 +123,8 @@ type audience struct {
 	ipv4   bool
 	ipv6   bool
 	routes map[netip.Prefix]Route
-	drafts map[netip.Prefix]*draft
+	drafts []draft
+	at     map[netip.Prefix]int // place in drafts
 }
 
 type audienceKey struct {
@@ -155,7 +156,7 @@ func (t *teller) audiences(sessions []*speaking) {
 		}
 		a.key = audienceKey{keyOf(a.advs), a.ibgp, a.ipv4, a.ipv6}
 		if byKey[a.key] == nil {
-			a.drafts = map[netip.Prefix]*draft{}
+			a.drafts, a.at = make([]draft, 0, len(t.w.Services)), make(map[netip.Prefix]int, len(t.w.Services))
 			byKey[a.key] = &a
 			t.listeners = append(t.listeners, &a)
 		}

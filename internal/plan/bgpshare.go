@@ -15,35 +15,42 @@ import (
 //	web  (eldest)    n1 n2                        n2
 //	dns              n2 n3
 //	mail             none                         left out
-func (t *teller) shared(v *target) (spec.Reason, string) {
+func (t *teller) shared(v *target) (spec.Reason, string) { return t.sharedOn(v, t.here) }
+
+// sharedOn is the same for any node.
+func (t *teller) sharedOn(v *target, node int) (spec.Reason, string) {
+	if len(v.services) < 2 {
+		return "", ""
+	}
+	me := t.w.Nodes[node].Name
 	f := spec.FamilyOf(v.addr)
 	var served []*Service
 	for _, s := range v.services {
-		if s.ProxyName == "" && t.somewhere(v, func(n string) bool { return CanServe(*s, f, n) }) {
+		if s.ProxyName == "" && t.somewhere(v, node, func(n string) bool { return s.servedOn(f, n) }) {
 			served = append(served, s)
 		}
 	}
 	all := func(n string) bool {
-		return !slices.ContainsFunc(served, func(s *Service) bool { return !CanServe(*s, f, n) })
+		return !slices.ContainsFunc(served, func(s *Service) bool { return !s.servedOn(f, n) })
 	}
-	if len(served) < 2 || all(t.me.Name) {
+	if len(served) < 2 || all(me) {
 		return "", ""
 	}
-	if t.somewhere(v, all) {
+	if t.somewhere(v, node, all) {
 		return ReasonSharedElsewhere, fmt.Sprintf("%s is announced by nodes that have pods of all the Services that share it", v.addr)
 	}
 	eldest := slices.MinFunc(served, func(a, b *Service) int { return elder(*a, *b) })
-	if CanServe(*eldest, f, t.me.Name) {
+	if eldest.servedOn(f, me) {
 		return "", ""
 	}
 	return ReasonSharedElsewhere, fmt.Sprintf(
 		"%s is announced by nodes that have pods of %s, the eldest of the Services that share it; no node has pods of all", v.addr, eldest.Key)
 }
 
-// somewhere tells whether a node serves that may announce the address.
-func (t *teller) somewhere(v *target, serves func(node string) bool) bool {
+// somewhere tells whether a node serves that may announce the address, or this one, which does.
+func (t *teller) somewhere(v *target, node int, serves func(node string) bool) bool {
 	for j, n := range t.w.Nodes {
-		if (j == t.here || t.able[j]) && t.selects(v.advs, j) && serves(n.Name) {
+		if (j == node || t.able[j]) && t.selects(v.list.advs, j) && serves(n.Name) {
 			return true
 		}
 	}
@@ -54,6 +61,6 @@ func (t *teller) somewhere(v *target, serves func(node string) bool) bool {
 func (t *teller) serves(v *target, node string) bool {
 	f := spec.FamilyOf(v.addr)
 	return !slices.ContainsFunc(v.services, func(s *Service) bool {
-		return s.ProxyName == "" && s.Endpoints.Of(f).Any() && !CanServe(*s, f, node)
+		return s.ProxyName == "" && s.Endpoints.Of(f).Any() && !s.servedOn(f, node)
 	})
 }

@@ -42,7 +42,7 @@ type poolKey struct {
 type target struct {
 	addr     netip.Addr
 	services []*Service
-	advs     []int // that select the pool and one of the Services, whatever the node; the oldest first
+	list     *list // of the advertisements that select the pool and one of the Services, whatever the node
 	outcome  *outcome
 }
 
@@ -111,7 +111,7 @@ func (t *teller) seat(s *Service) {
 			t.targets[a] = v
 		}
 		v.services = append(v.services, s)
-		v.advs = merge(v.advs, t.selecting(s, s.PoolOf(i), spec.FamilyOf(a)).advs)
+		v.list = t.both(v.list, t.selecting(s, s.PoolOf(i), spec.FamilyOf(a)))
 	}
 }
 
@@ -145,14 +145,14 @@ func (t *teller) list(advs []int) *list {
 	return t.lists[key]
 }
 
-// merge returns the numbers of both ascending lists; neither is changed.
-func merge(a, b []int) []int {
-	if len(a) == 0 || slices.Equal(a, b) {
+// both returns the list of the advertisements of two lists.
+func (t *teller) both(a, b *list) *list {
+	if a == nil || a == b {
 		return b
 	}
-	all := slices.Concat(a, b)
-	slices.Sort(all)
-	return slices.Compact(all)
+	advs := slices.Concat(a.advs, b.advs)
+	slices.Sort(advs)
+	return t.list(slices.Compact(advs))
 }
 
 // announce tells all who are to hear it of one Service's address, or notes why nobody does.
@@ -179,7 +179,7 @@ func (t *teller) why(s *Service, v *target, l *list) (spec.Reason, string) {
 		return ReasonServiceProxy, fmt.Sprintf("label %s=%s hands the Service to another proxy", spec.ProxyNameLabel, s.ProxyName)
 	case !s.Endpoints.Of(f).Any():
 		return ReasonNoEndpoints, fmt.Sprintf("the Service has no ready endpoint of %s", f)
-	case !CanServe(*s, f, t.me.Name):
+	case !s.servedOn(f, t.me.Name):
 		return ReasonNoLocalEndpoint, "externalTrafficPolicy is Local, and the node has no pod of the Service"
 	case !t.selects(l.advs, t.here):
 		return ReasonNotSelected, "no BGPAdvertisement of the address selects the node"
@@ -188,6 +188,17 @@ func (t *teller) why(s *Service, v *target, l *list) (spec.Reason, string) {
 	}
 	o := t.outcome(v)
 	return o.reason, o.message
+}
+
+// nowhere tells what keeps every node from announcing addresses of a Service.
+func (t *teller) nowhere(s *Service, f spec.Family) (spec.Reason, string) {
+	switch {
+	case s.ProxyName != "":
+		return ReasonServiceProxy, fmt.Sprintf("label %s=%s hands the Service to another proxy", spec.ProxyNameLabel, s.ProxyName)
+	case !s.Endpoints.Of(f).Any():
+		return ReasonNoEndpoints, fmt.Sprintf("the Service has no ready endpoint of %s", f)
+	}
+	return "", ""
 }
 
 // selects tells whether one of the advertisements selects the node.
@@ -207,9 +218,7 @@ func (t *teller) kept(a netip.Addr, l *list) bool {
 func (t *teller) outcome(v *target) outcome {
 	if v.outcome == nil {
 		o := outcome{}
-		if len(v.services) > 1 {
-			o.reason, o.message = t.shared(v)
-		}
+		o.reason, o.message = t.shared(v)
 		if o.reason == "" && t.single(v) {
 			o.backup = !t.terms.prefers(v)
 		}
