@@ -264,17 +264,8 @@ func testDrainedNode(b *bgpScene) {
 	probe := harness.StartPatientProbe(b.ctx, lab.Client(1), netip.AddrPortFrom(a, 80))
 	defer probe.Stop()
 	b.must(probe.AwaitSuccesses(b.ctx, 50))
-	drain := func(value string) {
-		b.Helper()
-		b.kubectl("annotate", "node", "n1", "belfry.dev/drain"+value)
-	}
-	b.Cleanup(func() {
-		_, err := harness.Kubectl(context.Background(), lab, nil, "annotate", "node", "n1", "belfry.dev/drain-")
-		if err != nil {
-			b.Error(err)
-		}
-	})
-	drain("=")
+	began := time.Now()
+	b.drain("n1")
 	b.eventually("the request to prefer other nodes", func() error {
 		out, err := b.frr[0].Show(b.ctx, "show bgp ipv4 unicast "+a.String())
 		if err == nil && !strings.Contains(out, "graceful-shutdown") {
@@ -298,9 +289,9 @@ func testDrainedNode(b *bgpScene) {
 		return err
 	})
 	if ok, failed := probe.Counts(); failed > 0 {
-		b.Errorf("%d connections failed, %d succeeded", failed, ok)
+		b.Errorf("%d connections failed, %d succeeded: %s", failed, ok, strings.Join(probe.Failures(began), "\n"))
 	}
-	drain("-")
+	b.kubectl("annotate", "node", "n1", "belfry.dev/drain-")
 	b.through(a, 1, 2, 3)
 }
 
@@ -340,7 +331,7 @@ func testLocalEndpoints(b *bgpScene) {
 	probe := harness.StartPatientProbe(b.ctx, lab.Client(1), netip.AddrPortFrom(a, 80))
 	defer probe.Stop()
 	b.must(probe.AwaitSuccesses(b.ctx, 50))
-	stop := b.watchRoutes(lab.Router(1))
+	stop, began := b.watchRoutes(lab.Router(1)), time.Now()
 	deploy("n1")
 	b.through(a, 2, 3)
 	b.weighted(a)
@@ -349,7 +340,7 @@ func testLocalEndpoints(b *bgpScene) {
 	}
 	// A node announces its first pod at once; its kube-proxy may need a moment more.
 	ok, failed := probe.Counts()
-	b.Logf("%d connections succeeded while pods moved, %d failed", ok, failed)
+	b.Logf("%d connections succeeded while pods moved, %d failed: %s", ok, failed, strings.Join(probe.Failures(began), "\n"))
 }
 
 // watchRoutes writes down what changes in a router's kernel until the function that it returns is called.
@@ -400,7 +391,8 @@ func (b *bgpScene) weighted(a netip.Addr) {
 	}
 }
 
-// testClientAffinity: one client's connections, over two routers and three nodes, reach one pod.
+// testClientAffinity: one client's connections, over two routers and three nodes, reach one pod. When its node is drained, all
+// move to one other node.
 func testClientAffinity(b *bgpScene) {
 	a := b.routed(1, "affine", "web", "sessionAffinity: ClientIP")[0]
 	b.eventually("an answer of its own pods", func() error {
@@ -410,23 +402,60 @@ func testClientAffinity(b *bgpScene) {
 		}
 		return err
 	})
-	b.eventually("one path each", func() error {
+	chosen := b.onePath(a, "")
+	b.onePod(a)
+	i := slices.IndexFunc(lab.Nodes(), func(n *cluster.Host) bool { return n.V4().String() == chosen })
+	name := lab.Nodes()[i].Name()
+	b.drain(name)
+	b.onePath(a, chosen)
+	b.onePod(a)
+	b.kubectl("annotate", "node", name, "belfry.dev/drain-")
+	b.established()
+	b.onePod(a)
+}
+
+// onePath waits until both routers have the same one path to the address, and not the one over that gateway.
+func (b *bgpScene) onePath(a netip.Addr, not string) (gateway string) {
+	b.Helper()
+	b.eventually("one path, and the same for both", func() error {
+		all := map[string]bool{}
 		for _, r := range lab.Routers() {
-			if paths, err := b.paths(r, a); err != nil || len(paths) != 1 {
+			paths, err := b.paths(r, a)
+			if err != nil || len(paths) != 1 {
 				return fmt.Errorf("%s has %v, %w", r.Name(), paths, err)
 			}
+			for gateway = range paths {
+				all[gateway] = true
+			}
+		}
+		if len(all) != 1 || all[not] {
+			return fmt.Errorf("paths are %v", all)
 		}
 		return nil
 	})
+	return gateway
+}
+
+func (b *bgpScene) onePod(a netip.Addr) {
+	b.Helper()
 	pods := map[string]int{}
 	for range 200 {
-		answer, err := b.get(lab.Client(1), a, 80)
-		b.must(err)
-		pods[harness.Field(answer, "pod")]++
+		pods[harness.Field(b.answer(a, 80), "pod")]++
 	}
 	if len(pods) != 1 {
 		b.Errorf("200 connections reached %v", pods)
 	}
+}
+
+// drain marks a node as draining until the test is over.
+func (b *bgpScene) drain(node string) {
+	b.Helper()
+	b.kubectl("annotate", "node", node, "belfry.dev/drain=")
+	b.Cleanup(func() {
+		if _, err := harness.Kubectl(context.Background(), lab, nil, "annotate", "node", node, "belfry.dev/drain-"); err != nil {
+			b.Error(err)
+		}
+	})
 }
 
 // testPathCut cuts the power of a node: BFD has the router drop its paths long before the hold time is over.

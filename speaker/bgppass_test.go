@@ -115,3 +115,16 @@ func TestWithdrawnWaitsForRouters(t *testing.T) {
 		t.Error("another Service wants it announced")
 	}
 }
+
+// bgpConfig is two routers that are told everything.
+func bgpConfig(tb testing.TB) *spec.Snapshot {
+	tb.Helper()
+	snapshot, problems := spec.Parse(spec.Objects{
+		BGPPeers:          []v1beta1.BGPPeer{*bgpPeer("r1"), *bgpPeer("r2", func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "192.0.2.253" })},
+		BGPAdvertisements: []v1beta1.BGPAdvertisement{{ObjectMeta: metav1.ObjectMeta{Name: "all"}}},
+	})
+	if len(problems) != 0 {
+		tb.Fatal(problems)
+	}
+	return snapshot
+}

@@ -32,6 +32,7 @@ func Get(ctx context.Context, from *cluster.Host, at netip.AddrPort) (string, er
 type attempt struct {
 	began time.Time
 	ok    bool
+	err   error
 }
 
 // Probe opens a new connection to an address every 10 ms and remembers which ones succeeded.
@@ -49,10 +50,10 @@ func StartProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort) *Pro
 	return startProbe(ctx, from, to, probeTimeout)
 }
 
-// StartPatientProbe is StartProbe with a little less patience than a client's kernel has before it repeats the first packet: what
-// fails then is a packet that was lost or refused, however busy the machine.
+// StartPatientProbe is StartProbe with the patience of a client that lets its kernel repeat the first packet twice: what fails
+// is what would fail for a user, however busy the machine.
 func StartPatientProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort) *Probe {
-	return startProbe(ctx, from, to, 950*time.Millisecond)
+	return startProbe(ctx, from, to, 6*time.Second)
 }
 
 func startProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort, timeout time.Duration) *Probe {
@@ -97,7 +98,7 @@ func (p *Probe) dial(ctx context.Context, from *cluster.Host, to netip.AddrPort)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.attempts = append(p.attempts, attempt{began, err == nil})
+	p.attempts = append(p.attempts, attempt{began, err == nil, err})
 }
 
 // Counts returns how many attempts succeeded and how many failed so far.
@@ -112,6 +113,16 @@ func (p *Probe) Counts() (ok, failed int) {
 		}
 	}
 	return ok, failed
+}
+
+// Failures tells of each failed attempt when it began after since, and how it ended.
+func (p *Probe) Failures(since time.Time) (all []string) {
+	for _, a := range p.after(since) {
+		if !a.ok {
+			all = append(all, fmt.Sprintf("%d ms: %v", a.began.Sub(since).Milliseconds(), a.err))
+		}
+	}
+	return all
 }
 
 // AwaitSuccesses waits until n attempts have succeeded.
