@@ -125,19 +125,28 @@ func (d *daemon) open(ctx context.Context, s Session) error {
 // took waits until the server has acted on the first messages of a session: the OPEN, and what came after it. When the
 // connection ends while one is unread, the server leaves a goroutine behind.
 func (d *daemon) took(messages int) {
+	d.await(func(s api.PeerState_SessionState) bool {
+		early := s == api.PeerState_ACTIVE || s == api.PeerState_OPENSENT
+		return (messages == 0 || !early) && (messages < 2 || s != api.PeerState_OPENCONFIRM)
+	})
+}
+
+// rest waits until the server has seen the end of a session. A neighbour that is deleted before leaves a goroutine behind, too.
+func (d *daemon) rest() {
+	d.await(func(s api.PeerState_SessionState) bool {
+		return s != api.PeerState_OPENSENT && s != api.PeerState_OPENCONFIRM && s != api.PeerState_ESTABLISHED
+	})
+}
+
+// await polls the state of the session, for no longer than tookTime.
+func (d *daemon) await(ok func(api.PeerState_SessionState) bool) {
 	tick := time.NewTicker(daemonPause)
 	defer tick.Stop()
-	for deadline := time.Now().Add(tookTime); time.Now().Before(deadline); <-tick.C {
-		switch s := d.state(); {
-		case messages > 0 && (s == api.PeerState_ACTIVE || s == api.PeerState_OPENSENT):
-		case messages > 1 && s == api.PeerState_OPENCONFIRM:
-		default:
-			return
-		}
+	for deadline := time.Now().Add(tookTime); !ok(d.state()) && time.Now().Before(deadline); <-tick.C {
 	}
 }
 
-// tookTime is far more than a server needs for a message.
+// tookTime is far more than a server needs for a message or an end.
 const tookTime = time.Second
 
 // state returns the state of the session.
@@ -159,6 +168,7 @@ func (d *daemon) close(ctx context.Context) error {
 		return nil
 	}
 	d.active = false
+	d.rest()
 	return d.server.DeletePeer(ctx, &api.DeletePeerRequest{Address: d.neighbour.String()})
 }
 
