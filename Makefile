@@ -61,12 +61,13 @@ image: ## build the image IMAGE with ENGINE (docker, podman or nerdctl)
 	@$(ENGINE) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) ## generate deepcopy, config/crd/bases, the chart's CRDs and docs/reference from api/
+generate: $(CONTROLLER_GEN) ## generate deepcopy, config/crd/bases, the chart's CRDs and docs/reference
 	$(call say,generating from api/)
 	@$(CONTROLLER_GEN) object paths=./api/...
 	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	@tools/chart-crds.sh config/crd/bases charts/belfry/templates/crds
 	@mkdir -p docs/reference; go run -C tools ./crdref $(CURDIR)/config/crd/bases $(CURDIR)/docs/reference
+	@go test ./docs -run Reference -update >/dev/null
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## format the Go sources
@@ -105,12 +106,16 @@ preflight: ## check that the tests can run here: Linux, root, go, gcc, git
 ##@ Test
 
 .PHONY: test
-test: test-unit test-integration test-e2e ## run all tests: unit, integration, e2e
+test: test-unit test-fuzz test-integration test-e2e ## run all tests: unit, fuzz, integration, e2e
 
 .PHONY: test-unit
 test-unit: preflight $(HELM) ## run the tests of single packages, on fakes and in network namespaces
 	$(call say,unit tests)
 	@packages=$$($(UNIT)); go test -race -timeout 10m $$packages
+
+.PHONY: test-fuzz
+test-fuzz: ## run the fuzz targets of the allocator for a fixed number of inputs
+	@tools/fuzz.sh 3000x ./internal/alloc
 
 .PHONY: test-integration
 test-integration: preflight $(HELM) ## run the tests against a real kube-apiserver

@@ -15,7 +15,7 @@ import (
 
 // on returns the handler for a kind: a Service and its endpoints concern that Service, all else everybody.
 func (c *changes) on(kind client.Object) toolscache.ResourceEventHandler {
-	mark := func(o any) { c.mark(true) }
+	mark := func(any) { c.mark(true) }
 	switch kind.(type) {
 	case *corev1.Service:
 		mark = func(o any) { c.mark(false, keyOf(final(o))) }

@@ -15,10 +15,14 @@ import (
 
 // Reasons of the conditions of BGP's kinds, besides those of internal/spec, internal/plan and speaker/bgp.
 const (
-	reasonTemplate    spec.Reason = "Template"      // others take from it, and nobody speaks to it
-	reasonEstablished spec.Reason = "Established"   // every node that should has a session
-	reasonNotYetUp    spec.Reason = "NoSessionYet"  // a node's speaker says nothing of the session yet
-	reasonSilent      spec.Reason = "SpeakerSilent" // a node's speaker is not Ready, or cut off from the others
+	// reasonTemplate: others take from the BGPPeer, and nobody speaks to it.
+	reasonTemplate spec.Reason = "Template"
+	// reasonEstablished: every node that should has a session with the router.
+	reasonEstablished spec.Reason = "Established"
+	// reasonNotYetUp: a node's speaker says nothing of the session yet.
+	reasonNotYetUp spec.Reason = "NoSessionYet"
+	// reasonSilent: a node's speaker is not Ready, or the others do not see it.
+	reasonSilent spec.Reason = "SpeakerSilent"
 )
 
 // mostUsers is how many users a status names; there may be more.

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -52,7 +54,10 @@ func (a *announcer) hear(ctx context.Context) error {
 	for _, s := range counted {
 		a.facts.counted[s.Name] = s
 	}
-	a.facts.owners = ownersOf(slices.SortedFunc(maps.Keys(a.holders), netip.Addr.Compare), counted)
+	if a.sorted == nil {
+		a.sorted = slices.SortedFunc(maps.Keys(a.holders), netip.Addr.Compare)
+	}
+	a.facts.owners = ownersOf(a.sorted, counted)
 	for i := range nodes.Items {
 		a.facts.nodes = append(a.facts.nodes, planNode(&nodes.Items[i], a.facts.counted[nodes.Items[i].Name]))
 	}
@@ -101,19 +106,22 @@ func planNode(o *corev1.Node, s *v1beta1.SpeakerStatus) plan.Node {
 	return n
 }
 
-// outcomes finds what is to be said of these Services.
-func (a *announcer) outcomes(ctx context.Context, keys keySet) (map[types.NamespacedName]announcement, error) {
-	out := make(map[types.NamespacedName]announcement, len(keys))
-	doubtful := keySet{}
+// outcomes finds what is to be said of these Services, but for what was said of them last.
+func (a *announcer) outcomes(ctx context.Context, keys iter.Seq[types.NamespacedName]) (map[types.NamespacedName]announcement, error) {
+	out, doubtful := map[types.NamespacedName]announcement{}, keySet{}
 	for k := range keys {
 		v, there := a.views[k]
 		switch {
 		case !there || len(v.held) == 0:
 			a.forget(k)
-		case a.plain(v):
-			out[k] = announcement{v.uid, true, reasonAnnounced, a.announcers(v.held)}
-		default:
+			continue
+		case !a.plain(v):
 			doubtful[k] = struct{}{}
+			continue
+		}
+		is := announcement{v.uid, true, reasonAnnounced, a.announcers(v.held)}
+		if was, said := a.last[k]; !said || len(a.since) > 0 || !is.repeats(was) {
+			out[k] = is
 		}
 	}
 	if len(doubtful) == 0 {
@@ -137,6 +145,9 @@ func (a *announcer) plain(v view) bool {
 // announcers says who announces: one node for all addresses, or each its own.
 func (a *announcer) announcers(held []netip.Addr) string {
 	first := a.facts.owners[held[0]].node
+	if len(held) == 1 {
+		return "by node " + first
+	}
 	var each []string
 	one := true
 	for _, ip := range held {
@@ -165,7 +176,7 @@ func (a *announcer) planned(ctx context.Context, keys keySet) (map[hold]plan.Wit
 	for k := range keys {
 		a.sharers(k, all)
 	}
-	w := plan.World{Config: a.facts.config, Nodes: a.facts.nodes}
+	w := plan.World{Config: a.facts.config}
 	for k := range all {
 		s, err := a.service(ctx, k)
 		if err != nil {
@@ -176,11 +187,36 @@ func (a *announcer) planned(ctx context.Context, keys keySet) (map[hold]plan.Wit
 		}
 	}
 	slices.SortFunc(w.Services, func(x, y plan.Service) int { return strings.Compare(x.Key.String(), y.Key.String()) })
+	w.Nodes = a.claiming(w.Services)
 	why := map[hold]plan.Withheld{}
 	for _, x := range plan.Make(w, nobody).Withheld {
 		why[hold{x.Service, x.Addr}] = x
 	}
 	return why, nil
+}
+
+// claiming returns the nodes with what they claim of these Services' addresses.
+func (a *announcer) claiming(services []plan.Service) []plan.Node {
+	var held []netip.Addr
+	for i := range services {
+		held = append(held, services[i].Held...)
+	}
+	slices.SortFunc(held, netip.Addr.Compare)
+	held = slices.Compact(held)
+	nodes := slices.Clone(a.facts.nodes)
+	for i := range nodes {
+		s := a.facts.counted[nodes[i].Name]
+		if s == nil {
+			continue
+		}
+		for _, c := range s.Status.L2.Claims {
+			among(held, c.Addresses, func(ip netip.Addr) {
+				nodes[i].Claims = append(nodes[i].Claims, plan.Claim{Addr: ip, Epoch: uint64(max(c.Epoch, 0))}) // #nosec G115 -- not negative
+			})
+		}
+		slices.SortFunc(nodes[i].Claims, func(x, y plan.Claim) int { return x.Addr.Compare(y.Addr) })
+	}
+	return nodes
 }
 
 // service reads one with its endpoints; nil when it is gone.
@@ -197,7 +233,10 @@ func (a *announcer) service(ctx context.Context, k types.NamespacedName) (*plan.
 	if err := a.cache.List(ctx, &list, client.InNamespace(k.Namespace), client.MatchingFields{sliceService: k.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing EndpointSlices of %s: %w", k, err)
 	}
-	return &plan.Service{Service: spec.ParseService(&s), Endpoints: spec.ParseEndpoints(list.Items)}, nil
+	return &plan.Service{
+		Service: spec.ParseService(&s), Endpoints: spec.ParseEndpoints(list.Items),
+		Announced: meta.IsStatusConditionTrue(s.Status.Conditions, v1beta1.ConditionAnnounced),
+	}, nil
 }
 
 // judge says what is to be said of a Service whose announcement is in doubt.

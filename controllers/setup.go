@@ -160,6 +160,9 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 			return fmt.Errorf("adding %T: %w", r, err)
 		}
 	}
+	if err := addWitness(mgr, s.witness); err != nil {
+		return err
+	}
 	return addChecks(mgr, slices.Concat(s.watched(), announcing.watched(), routers.watched()))
 }
 
@@ -167,8 +170,8 @@ func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, 
 	return &service{
 		allocator: &allocator{
 			log: o.Log.WithName("allocator"), classes: o.Classes, now: time.Now, live: mgr.GetAPIReader(),
-			objects: newObjects(mgr.GetCache()), inbox: newInbox(o.Classes), services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
-			metrics: m, report: rep, news: news{tell: tell}, table: alloc.New(), since: map[types.NamespacedName]time.Time{},
+			objects: newObjects(mgr.GetCache()), inbox: newInbox(o.Classes), witness: &witness{now: time.Now}, services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
+			metrics: m, report: rep, news: news{tell: tell}, table: alloc.New(), since: map[types.NamespacedName]time.Time{}, settled: map[types.NamespacedName]string{},
 			known: byNamespace{}, leaving: keySet{}, said: map[types.NamespacedName]announcement{}, touched: map[string]bool{},
 		},
 		fence: f, cache: mgr.GetCache(), client: writer, fullEvery: o.FullPassEvery,
@@ -204,7 +207,7 @@ func indexSlices(indexer client.FieldIndexer) error {
 }
 
 func newReporter(mgr manager.Manager, o Options, writer client.Client, m *metrics, tell func(client.Object, notice)) *reporter {
-	return &reporter{log: o.Log.WithName("status"), cache: mgr.GetCache(), client: writer, metrics: m, tell: tell, wake: make(chan struct{}, 1), allocated: make(chan struct{})}
+	return &reporter{log: o.Log.WithName("status"), cache: mgr.GetCache(), client: writer, metrics: m, tell: tell, failures: map[string]int{}, wake: make(chan struct{}, 1), allocated: make(chan struct{})}
 }
 
 // newWriter returns the client for all that only a leader may write. It waits a little longer than the API server does.
@@ -267,6 +270,18 @@ func slimSlice(o any) (any, error) {
 		return kube.SlimEndpointSlice(s), nil
 	}
 	return kube.Slim(o)
+}
+
+// addWitness has the witness look from the beginning, leader or not.
+func addWitness(mgr manager.Manager, w *witness) error {
+	informer, err := mgr.GetCache().GetInformer(context.Background(), &corev1.Service{}, cache.BlockUntilSynced(false))
+	if err == nil {
+		_, err = informer.AddEventHandler(w.onServices())
+	}
+	if err != nil {
+		return fmt.Errorf("watching Services: %w", err)
+	}
+	return nil
 }
 
 // addChecks makes a replica ready when its caches are, leader or not.

@@ -1,11 +1,11 @@
 package speaker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -13,8 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,6 +22,7 @@ import (
 	"github.com/belfry-lb/belfry/speaker/bgp"
 	"github.com/belfry-lb/belfry/speaker/discard"
 	"github.com/belfry-lb/belfry/speaker/l2"
+	"github.com/belfry-lb/belfry/speaker/liveness"
 	"github.com/belfry-lb/belfry/speaker/members"
 )
 
@@ -34,6 +33,13 @@ type Options struct {
 	Version     string         // of the program
 	MembersBind netip.AddrPort // address and port (TCP and UDP) of the group; all speakers use the same port and family
 	Failover    members.Profile
+	// LivenessPort is where speakers probe each other (UDP), on the address of MembersBind; 0 means liveness.DefaultPort.
+	LivenessPort uint16
+	// RestartWindow is how long addresses wait for a speaker that restarts; 0 means RestartWindow.
+	RestartWindow time.Duration
+	OnRestart     OnRestart // "": StandIn
+	// HoldDown is how long a speaker has been ready until it takes addresses from nodes that are well; 0 means 30 seconds.
+	HoldDown    time.Duration
 	Exclude     []string // globs of interfaces never to announce on; nil: those of pods and CNIs
 	Classes     kube.Classes
 	NodeRules   spec.NodeRules // how the marks of nodes are read; the controller must be given the same
@@ -114,7 +120,7 @@ func (s *Speaker) newRouting() (*routing, error) {
 	}
 	desk := newBGPDesk(o.BGP.WithdrawDelay, o.BGP.DrainTime, newNetRoutes())
 	rules := discard.New(&netlink.Handle{})
-	return newRouting(o.Node, o.Log.WithName("bgp"), speaks, watches, rules, desk, s.changed.raise, s.machineGoesDown), nil
+	return newRouting(o.Node, o.Log.WithName("bgp"), speaks, watches, rules, desk, s.changed.raise, s.drained), nil
 }
 
 // NeedLeaderElection is false: every node has its speaker.
@@ -128,8 +134,9 @@ func (s *Speaker) Ready() error {
 	return nil
 }
 
-// Start announces until ctx ends. Then it leaves the group, so that others take over, and falls silent last. What it needs
-// to begin with (API server, gossip key, port) it waits for; it returns an error when a part fails for good.
+// Start announces until ctx ends. Then it hands its addresses over if its node is to be left, else it says that it restarts,
+// and falls silent last. What it needs to begin with (API server, gossip key, port) it waits for; it returns an error when a
+// part fails for good.
 func (s *Speaker) Start(ctx context.Context) error {
 	if !s.watch(ctx) || !s.o.Cache.WaitForCacheSync(ctx) {
 		return nil // told to stop before the API server was heard
@@ -145,11 +152,18 @@ func (s *Speaker) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("building the group: %w", err)
 	}
-	return s.run(ctx, group, key)
+	probes, err := liveness.New(liveness.Options{
+		Name: s.o.Node, Bind: netip.AddrPortFrom(s.o.MembersBind.Addr(), s.o.LivenessPort), Key: key,
+		Profile: liveness.Profile(s.o.Failover), Log: s.o.Log.WithName("liveness"), Registerer: s.o.Registerer,
+	})
+	if err != nil {
+		return fmt.Errorf("building the probes: %w", err)
+	}
+	return s.run(ctx, group, probes, key)
 }
 
-// run owns the parts.
-func (s *Speaker) run(ctx context.Context, group *members.Group, key []byte) error {
+// run owns the parts. They live until the farewell is over.
+func (s *Speaker) run(ctx context.Context, group *members.Group, probes *liveness.Detector, key []byte) error {
 	answer := func(ctx context.Context) error {
 		if err := s.announcer.Run(ctx); err != nil {
 			return fmt.Errorf("running the layer 2 announcer: %w", err)
@@ -157,11 +171,20 @@ func (s *Speaker) run(ctx context.Context, group *members.Group, key []byte) err
 		return nil
 	}
 	talk := func(ctx context.Context) error {
-		parts, ctx := errgroup.WithContext(ctx)
-		parts.Go(func() error { return group.Run(ctx) })
-		parts.Go(func() error { s.reporter.run(ctx); return nil })
-		parts.Go(func() error { s.dataplane.run(ctx); return nil })
-		parts.Go(func() error { s.passes(group, key).run(ctx); return nil })
+		live, end := context.WithCancel(context.WithoutCancel(ctx))
+		defer end()
+		parts, live := errgroup.WithContext(live)
+		bye := newFarewell()
+		parts.Go(func() error { return group.Run(live) })
+		parts.Go(func() error { return probes.Run(live) })
+		parts.Go(func() error { s.reporter.run(live); return nil })
+		parts.Go(func() error { s.dataplane.run(live); return nil })
+		parts.Go(func() error { s.passes(group, probes, bye, key).run(live); return nil })
+		parts.Go(func() error {
+			s.part(ctx, live, bye, group)
+			end()
+			return nil
+		})
 		return parts.Wait()
 	}
 	both, ctx := errgroup.WithContext(ctx)
@@ -173,28 +196,6 @@ func (s *Speaker) run(ctx context.Context, group *members.Group, key []byte) err
 		return nil
 	})
 	return both.Wait()
-}
-
-// machineGoesDown tells whether the kubelet reports that the node is being shut down. It asks the cache, which holds what was last
-// heard of even when the speaker is about to end.
-func (s *Speaker) machineGoesDown() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	var node corev1.Node
-	if err := s.o.Client.Get(ctx, types.NamespacedName{Name: s.o.Node}, &node); err != nil {
-		return false
-	}
-	return shutsDown(&node)
-}
-
-// shutsDown: the words are the kubelet's, for graceful node shutdown.
-func shutsDown(o *corev1.Node) bool {
-	for _, c := range o.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			return c.Status != corev1.ConditionTrue && strings.Contains(c.Message, "node is shutting down")
-		}
-	}
-	return false
 }
 
 // outlive runs both until ctx ends or one fails. It lets answer go on until talk has returned: this node answers until
@@ -210,10 +211,11 @@ func outlive(ctx context.Context, answer, talk func(context.Context) error) erro
 	return both.Wait()
 }
 
-func (s *Speaker) passes(group *members.Group, key []byte) *passer {
+func (s *Speaker) passes(group *members.Group, probes *liveness.Detector, bye *farewell, key []byte) *passer {
 	return &passer{
-		o: s.o, key: key, group: group, announcer: s.announcer, routing: s.routing, metrics: s.metrics,
-		gather: gatherer{reader: s.o.Client, classes: s.o.Classes, rules: s.o.NodeRules, log: s.o.Log, book: book{}},
+		o: s.o, key: key, group: group, announcer: s.announcer, routing: s.routing, detector: probes, metrics: s.metrics,
+		gather: gatherer{reader: s.o.Client, classes: s.o.Classes},
 		report: s.reporter.report, rivals: rivals{}, dataplane: s.dataplane.State, changed: s.changed, ready: &s.ready,
+		farewell: bye, last: map[string]netip.Addr{}, mind: newMind(s.o.Node, cmp.Or(s.o.RestartWindow, RestartWindow), cmp.Or(s.o.HoldDown, holdDown), s.o.Log),
 	}
 }

@@ -44,6 +44,7 @@ func house() []room {
 		{path: "speaker/bfd", floor: 2, kind: wire},
 		{path: "speaker/discard", floor: 2, kind: wire},
 		{path: "speaker/members", floor: 2, kind: wire},
+		{path: "speaker/liveness", floor: 2, kind: wire},
 
 		{path: "internal/kube", floor: 3, sideways: true},
 		{path: "internal/cli", floor: 3},
@@ -54,6 +55,7 @@ func house() []room {
 
 		{path: "e2e", floor: 5, kind: test, sideways: true},
 		{path: "charts", floor: 5, kind: test, sideways: true},
+		{path: "docs", floor: 5, kind: test},
 		{path: "internal/archtest", floor: 5, kind: test},
 		{path: testNetwork, floor: 5, kind: test, sideways: true},
 	}

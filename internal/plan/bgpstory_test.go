@@ -30,6 +30,13 @@ func settle(t *testing.T, w World) (preferred []string, backup string) {
 		preferred, backup = nil, ""
 		var claims [][]BGPClaim
 		for _, n := range w.Nodes {
+			if !n.Alive { // it says nothing, and is known for what it said last
+				claims = append(claims, n.BGP.Claims)
+				if n.BGP.Claims != nil {
+					preferred = append(preferred, n.Name)
+				}
+				continue
+			}
 			p := MakeBGP(w, n.Name)
 			claims = append(claims, p.Claims)
 			switch route := strings.Join(said(p.Peers["ext"].Routes), ", "); {
@@ -94,6 +101,8 @@ func TestAffinity(t *testing.T) {
 	})
 	stays("it is ready again", func() { chosen.Node.Ready, w.BGP.Told = true, nil })
 	stays("one of two sessions is lost", func() { chosen.BGP.Established = []string{"int"} })
+	stays("its speaker restarts", func() { chosen.Alive, chosen.Ready, chosen.Away = false, false, true })
+	stays("its speaker is back", func() { chosen.Alive, chosen.Ready, chosen.Away = true, true, false })
 	old := chosen
 	moves("the other is lost, too", func() { chosen.BGP.Established = nil })
 	stays("the old one is back", func() { old.BGP.Established = []string{"ext", "int"} })
