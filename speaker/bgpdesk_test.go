@@ -91,7 +91,7 @@ func TestRoutesFade(t *testing.T) {
 	if want := s.now.Add(500 * time.Millisecond); o.again != want {
 		t.Errorf("wakes at %s, want %s", o.again, want)
 	}
-	p, o = s.after(499*time.Millisecond, left) // asked again, it does not begin anew
+	p, _ = s.after(499*time.Millisecond, left) // asked again, it does not begin anew
 	s.routes(p, vipA)
 	p, o = s.after(time.Millisecond, left)
 	s.routes(p)

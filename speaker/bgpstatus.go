@@ -74,7 +74,7 @@ func (r *bgpReport) statusBFD(name string) *v1beta1.SpeakerBFD {
 	out := &v1beta1.SpeakerBFD{
 		State: s.State.String(), Since: since(s.Since), Message: cmp.Or(r.watched.Problems[path], s.Why()),
 		TransmitInterval: int32(s.Interval / time.Millisecond), DetectionTime: int32(s.Detection / time.Millisecond),
-		EchoInterval: int32(s.Echo / time.Millisecond), Ups: int64(s.Ups), Downs: int64(s.Downs), //nolint:gosec // counters of this process
+		EchoInterval: int32(s.Echo / time.Millisecond), Ups: int64(s.Ups), Downs: int64(s.Downs),
 	}
 	if s.Diag != 0 {
 		out.Diagnostic = s.Diag.String()

@@ -96,7 +96,7 @@ func (t routeTables) of(routes map[netip.Prefix]plan.Route) map[netip.Prefix]bgp
 
 func engineRoute(r plan.Route) bgp.Route {
 	out := bgp.Route{
-		LocalPref: bgp.Value(r.LocalPref), MED: bgp.Value(r.MED), Prepend: uint8(min(r.Prepend, 255)), //nolint:gosec // it fits now
+		LocalPref: bgp.Value(r.LocalPref), MED: bgp.Value(r.MED), Prepend: uint8(min(r.Prepend, 255)),
 		Bandwidth: r.Bandwidth, BandwidthNonTransitive: r.BandwidthNonTransitive,
 	}
 	for _, c := range r.Communities.Standard {

@@ -254,7 +254,7 @@ func TestEndingsDoNotGrow(t *testing.T) {
 func TestFlapsDoNotGrow(t *testing.T) {
 	f := newFakeRouter(t, func(c *fakeConn) {
 		if c.greet(fakeOpen()) == nil {
-			for seen := 0; seen < 10; seen++ {
+			for range 10 {
 				if _, _, err := c.readWhole(); err != nil {
 					return
 				}
