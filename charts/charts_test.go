@@ -303,3 +303,16 @@ func TestSchemaRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestBGPCapabilities: each comes with the feature that needs it, and only then.
+func TestBGPCapabilities(t *testing.T) {
+	for set, want := range map[string][]corev1.Capability{
+		"speaker.bgp.listen=true":        {"NET_RAW", "NET_BIND_SERVICE"},
+		"speaker.bgp.discardUnused=true": {"NET_RAW", "NET_ADMIN"},
+	} {
+		d := get[appsv1.DaemonSet](t, chart(t, set), "DaemonSet", "belfry-speaker")
+		if diff := cmp.Diff(want, d.Spec.Template.Spec.Containers[0].SecurityContext.Capabilities.Add); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", set, diff)
+		}
+	}
+}
