@@ -31,8 +31,8 @@ type bgpReporter struct {
 	cache     client.Reader // what it returns is only read
 	classes   kube.Classes
 	rules     spec.NodeRules
-	namespace string // of the speaker Pods
-	writer    *reporter
+	namespace string    // of the speaker Pods
+	writer    *reporter // of its own, that nobody else runs
 	wake      chan struct{}
 }
 

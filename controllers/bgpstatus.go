@@ -86,7 +86,7 @@ func (r *routing) peer(o *v1beta1.BGPPeer) v1beta1.BGPPeerStatus {
 	}
 	sessions := r.sessions(o.Name)
 	meta.SetStatusCondition(&s.Conditions, ready(r.facts("BGPPeer", o.Name, o.Generation, sessions.problems()...), "it is in use"))
-	s.Wanted, s.Established = int32(len(sessions.nodes)), int32(sessions.established) //nolint:gosec // numbers of nodes
+	s.Wanted, s.Established = int32(len(sessions.nodes)), int32(sessions.established)
 	s.Sessions = fmt.Sprintf("%d/%d", s.Established, s.Wanted)
 	meta.SetStatusCondition(&s.Conditions, sessions.condition(o.Generation))
 	return s

@@ -50,6 +50,12 @@ func (a *announcer) hear(ctx context.Context) error {
 	ready := readySpeakers(nodes.Items, pods.Items)
 	counted := counting(statuses.Items, ready)
 	a.facts = speakerFacts{counted: map[string]*v1beta1.SpeakerStatus{}}
+	routers, err := bgpConfigOf(ctx, a.cache)
+	if err != nil {
+		return err
+	}
+	conf.BGPPeers, conf.BGPAdvertisements = routers.BGPPeers, routers.BGPAdvertisements
+	conf.Communities, conf.BFDProfiles = routers.Communities, routers.BFDProfiles
 	a.facts.config, _ = spec.Parse(conf)
 	for _, s := range counted {
 		a.facts.counted[s.Name] = s
@@ -89,6 +95,7 @@ func planNode(o *corev1.Node, s *v1beta1.SpeakerStatus) plan.Node {
 	if s == nil {
 		return n
 	}
+	n.BGP.Established = establishedIn(s)
 	n.Alive, n.Ready, n.Dataplane = true, s.Status.State == "ready", plan.Dataplane(s.Status.Dataplane)
 	for _, i := range s.Status.Interfaces {
 		p := plan.Interface{Name: i.Name, Up: i.Up}
@@ -127,12 +134,12 @@ func (a *announcer) outcomes(ctx context.Context, keys iter.Seq[types.Namespaced
 	if len(doubtful) == 0 {
 		return out, nil
 	}
-	why, err := a.planned(ctx, doubtful)
+	why, routed, err := a.planned(ctx, doubtful)
 	if err != nil {
 		return nil, err
 	}
 	for k := range doubtful {
-		out[k] = a.judge(k, why)
+		out[k] = a.judge(k, why, routed)
 	}
 	return out, nil
 }
@@ -142,21 +149,27 @@ func (a *announcer) plain(v view) bool {
 	return !slices.ContainsFunc(v.held, func(ip netip.Addr) bool { return a.facts.owners[ip].node == "" || len(a.holders[ip]) > 1 })
 }
 
-// announcers says who announces: one node for all addresses, or each its own.
+// announcers says who announces: one node for all addresses, BGP for all, or each its own. Of what routers are told, nodes
+// come and go, and are not named.
 func (a *announcer) announcers(held []netip.Addr) string {
-	first := a.facts.owners[held[0]].node
+	by := func(ip netip.Addr) string {
+		if n := a.facts.owners[ip].node; n != "" {
+			return "by node " + n
+		}
+		return announcedByRouters
+	}
+	first := by(held[0])
 	if len(held) == 1 {
-		return "by node " + first
+		return first
 	}
 	var each []string
 	one := true
 	for _, ip := range held {
-		n := a.facts.owners[ip].node
-		one = one && n == first
-		each = append(each, ip.String()+" by node "+n)
+		one = one && by(ip) == first
+		each = append(each, ip.String()+" "+by(ip))
 	}
 	if one {
-		return "by node " + first
+		return first
 	}
 	return strings.Join(each, ", ")
 }
@@ -171,7 +184,7 @@ type hold struct {
 const nobody = "-"
 
 // planned asks the plan of the speakers what it says about the addresses of these Services.
-func (a *announcer) planned(ctx context.Context, keys keySet) (map[hold]plan.Withheld, error) {
+func (a *announcer) planned(ctx context.Context, keys keySet) (onLAN map[hold]plan.Withheld, withBGP routed, _ error) {
 	all := maps.Clone(keys)
 	for k := range keys {
 		a.sharers(k, all)
@@ -180,7 +193,7 @@ func (a *announcer) planned(ctx context.Context, keys keySet) (map[hold]plan.Wit
 	for k := range all {
 		s, err := a.service(ctx, k)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if s != nil {
 			w.Services = append(w.Services, *s)
@@ -192,7 +205,7 @@ func (a *announcer) planned(ctx context.Context, keys keySet) (map[hold]plan.Wit
 	for _, x := range plan.Make(w, nobody).Withheld {
 		why[hold{x.Service, x.Addr}] = x
 	}
-	return why, nil
+	return why, plan.AnnouncedWithBGP(w), nil
 }
 
 // claiming returns the nodes with what they claim of these Services' addresses.
@@ -240,12 +253,13 @@ func (a *announcer) service(ctx context.Context, k types.NamespacedName) (*plan.
 }
 
 // judge says what is to be said of a Service whose announcement is in doubt.
-func (a *announcer) judge(k types.NamespacedName, why map[hold]plan.Withheld) announcement {
+func (a *announcer) judge(k types.NamespacedName, why map[hold]plan.Withheld, withBGP routed) announcement {
 	v := a.views[k]
 	is := announcement{uid: v.uid}
 	var words []string
 	for _, ip := range v.held {
 		reason, message := a.lacks(ip, why[hold{k, ip}])
+		reason, message = withBGP.lacks(k, ip, reason, message)
 		if reason == "" {
 			continue
 		}

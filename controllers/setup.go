@@ -147,7 +147,7 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 	}
 	s := newService(mgr, o, f, writer, m, rep, tell)
 	announcing := newAnnouncer(mgr, o, m, s.inbox, rep)
-	routers := newBGPReporter(mgr, o, rep)
+	routers := newBGPReporter(mgr, o, newReporter(mgr, o, writer, m, tell))
 	s.used, s.speakers = used, speakers{o.ServiceFinalizer, o.Namespace, mgr.GetCache()}
 	for _, r := range []manager.Runnable{
 		rep,

@@ -145,3 +145,37 @@ func TestBGPAdvertisementConditions(t *testing.T) {
 	create(t, b)
 	conditionIs(t, b, ofAdvertisement, "Ready", metav1.ConditionFalse, "AttributesDiffer", "BGPAdvertisement a, which is older")
 }
+
+// TestAnnouncedWithBGP: a Service of which routers are told is announced, without names of nodes that come and go.
+func TestAnnouncedWithBGP(t *testing.T) {
+	clean(t)
+	create(t, newPool("bgp", "192.0.2.84-192.0.2.85"))
+	c := start(t, soonTold)
+	s := newService("bgp-told")
+	create(t, s)
+	hasAddresses(t, s, "192.0.2.84")
+	endpoints(t, s, "bgp-4")
+	speaker := readySpeaker(t, "bgp-4")
+	announcedIs(t, s, metav1.ConditionFalse, "NoAdvertisement", "192.0.2.84: no L2Advertisement")
+	create(t, newPeer("router", v1beta1.BGPPeerSpec{MyASN: 64500, PeerASN: 64501, PeerAddress: "192.0.2.1"}),
+		&v1beta1.BGPAdvertisement{ObjectMeta: metav1.ObjectMeta{Name: "all"}})
+	announcedIs(t, s, metav1.ConditionFalse, "NoSession", "192.0.2.84: no node that can announce it has a session")
+	says := func(state string, sent int32) {
+		speaks(t, speaker, func(s *v1beta1.SpeakerStatusStatus) {
+			s.BGP.Peers = []v1beta1.SpeakerPeer{{Name: "router", State: state, RoutesSent: sent}}
+		})
+	}
+	says("Established", 1)
+	announcedIs(t, s, metav1.ConditionTrue, "Announced", "BGP")
+	if message := announced(s).Message; message != "BGP" {
+		t.Errorf("the message is %q", message)
+	}
+	before := c.net.written()["PATCH services/status"]
+	says("Established", 2)
+	other := newService("bgp-other")
+	create(t, other)
+	announcedIs(t, other, metav1.ConditionFalse, "NoEndpoints", "192.0.2.85")
+	if got := c.net.written()["PATCH services/status"] - before; got != 2 {
+		t.Errorf("%d writes for one new Service", got)
+	}
+}

@@ -133,7 +133,7 @@ func TestAffinityIsNotForAll(t *testing.T) {
 		{"it is", nil, nil, 1},
 		{"nobody asked", nil, func(w *World) { w.Services[0].ClientIP = false }, 3},
 		{"the routers do it", func(s *v1beta1.BGPAdvertisementSpec) { s.ClientIPAffinity = "ecmp" }, nil, 3},
-		{"an aggregate only", func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = ptr(int32(24)) }, nil, 3},
+		{"an aggregate only", func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = new(int32(24)) }, nil, 3},
 		{"one of two who share the address", nil, func(w *World) {
 			w.Services[0].ClientIP = false
 			other := announcedService("other", "192.0.2.10")
@@ -167,7 +167,7 @@ func TestAffinityIsNotForAll(t *testing.T) {
 // TestBackupBesideAggregate: a backup's aggregate is like anybody's, its host route is not.
 func TestBackupBesideAggregate(t *testing.T) {
 	w := affine(t, func(s *v1beta1.BGPAdvertisementSpec) {
-		s.AggregationLength, s.AggregateOnly, s.LocalPref, s.ASPathPrepend = ptr(int32(24)), ptr(false), 200, 1
+		s.AggregationLength, s.AggregateOnly, s.LocalPref, s.ASPathPrepend = new(int32(24)), new(false), 200, 1
 	})
 	w.Nodes[1].BGP.Claims = []BGPClaim{{Addr: w.Services[0].Held[0], Epoch: 7}}
 	if got := strings.Join(said(MakeBGP(w, "n1").Peers["int"].Routes), ", "); got != "192.0.2.0/24 lp 200 prepend 1, 192.0.2.10/32 lp 199 prepend 4" {
@@ -244,7 +244,7 @@ func TestOneIsPreferred(t *testing.T) {
 }
 
 func TestAffinityProblems(t *testing.T) {
-	aggregate := func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = ptr(int32(24)) }
+	aggregate := func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = new(int32(24)) }
 	for _, tt := range []struct {
 		name   string
 		advs   []v1beta1.BGPAdvertisement
