@@ -140,6 +140,7 @@ bench: $(BENCHSTAT) ## run the benchmarks BENCH, of one package and against a re
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME
 	@tools/fuzz.sh $(FUZZTIME)
+	@go test -count=1 -timeout 0 -run '^(TestFuzzingRouter|TestFlapsDoNotGrow)$$' ./speaker/bgp -messages 1000000 -flaps 1000
 
 .PHONY: soak
 soak: preflight $(HELM) ## run the long series (build tag soak), then fuzz; takes hours

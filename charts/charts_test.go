@@ -18,7 +18,6 @@ import (
 
 	"github.com/belfry-lb/belfry/charts/render"
 	"github.com/belfry-lb/belfry/controllers"
-	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/speaker"
 )
 
@@ -158,7 +157,7 @@ func TestPermissions(t *testing.T) {
 		"ClusterRole controller: patch ipaddresspools/status,ipreservations/status,l2advertisements/status,bgppeers/status,bgpadvertisements/status,communities/status,bfdprofiles/status",
 		"ClusterRole speaker: get,list,watch services,nodes",
 		"ClusterRole speaker: get,list,watch endpointslices",
-		"ClusterRole speaker: get,list,watch ipaddresspools,l2advertisements",
+		"ClusterRole speaker: get,list,watch ipaddresspools,l2advertisements,bgppeers,bgpadvertisements,communities,bfdprofiles",
 		"ClusterRole speaker: get,list,watch,create speakerstatuses",
 		"ClusterRole speaker: update speakerstatuses/status",
 		"Role controller: create leases",
@@ -166,7 +165,7 @@ func TestPermissions(t *testing.T) {
 		"Role controller: create secrets",
 		"Role controller: get,list,watch pods",
 		"Role speaker: get,list,watch pods",
-		"Role speaker: get,list,watch secrets " + kube.GossipSecret,
+		"Role speaker: get,list,watch secrets",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("permissions (-want +got):\n%s", diff)
@@ -306,5 +305,18 @@ func TestSchemaRefuses(t *testing.T) {
 				t.Errorf("got %v, want a complaint about %s", err, words)
 			}
 		})
+	}
+}
+
+// TestBGPCapabilities: each comes with the feature that needs it, and only then.
+func TestBGPCapabilities(t *testing.T) {
+	for set, want := range map[string][]corev1.Capability{
+		"speaker.bgp.listen=true":        {"NET_RAW", "NET_BIND_SERVICE"},
+		"speaker.bgp.discardUnused=true": {"NET_RAW", "NET_ADMIN"},
+	} {
+		d := get[appsv1.DaemonSet](t, chart(t, set), "DaemonSet", "belfry-speaker")
+		if diff := cmp.Diff(want, d.Spec.Template.Spec.Containers[0].SecurityContext.Capabilities.Add); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", set, diff)
+		}
 	}
 }

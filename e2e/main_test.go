@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 func runAll(m *testing.M) (code int, err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	lab, err = cluster.Start(ctx, cluster.Options{Name: *labName, Clients: 2, Log: os.Stderr})
+	lab, err = cluster.Start(ctx, cluster.Options{Name: *labName, Clients: 2, Routers: 2, Log: os.Stderr})
 	if err != nil {
 		return 1, err
 	}

@@ -24,11 +24,14 @@ func CacheOptions(node, namespace string) cache.Options {
 			&corev1.Service{}:            {Field: fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer))},
 			&discoveryv1.EndpointSlice{}: {Label: kube.WithClusterIP()},
 			&corev1.Pod{}:                {Namespaces: own, Label: labels.SelectorFromSet(labels.Set(PodLabels()))},
-			&corev1.Secret{}:             {Namespaces: own, Field: fields.OneTermEqualSelector("metadata.name", kube.GossipSecret)},
+			&corev1.Secret{}:             {Namespaces: own, Field: fields.OneTermNotEqualSelector("type", helmRelease)},
 			&v1beta1.SpeakerStatus{}:     {Field: fields.OneTermEqualSelector("metadata.name", node)},
 		},
 	}
 }
+
+// helmRelease is the type of the Secrets in which helm keeps releases: up to a megabyte each, and none has a password of ours.
+const helmRelease = "helm.sh/release.v1"
 
 // slim is a cache transform. What it drops is big and read by nobody here.
 func slim(o any) (any, error) {

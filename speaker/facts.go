@@ -23,6 +23,7 @@ type facts struct {
 	Steady     bool                  `json:"steady,omitempty"`
 	Dataplane  plan.Dataplane        `json:"dataplane,omitempty"`
 	Keys       []string              `json:"keys,omitempty"` // digests of the gossip keys held, the one that encrypts first
+	BGP        bgpFacts              `json:"bgp,omitzero"`
 }
 
 // claims are those of one kind.

@@ -35,8 +35,12 @@ func (g gatherer) config(ctx context.Context) (*spec.Snapshot, error) {
 	if err := g.list(ctx, &pools, &l2advs); err != nil {
 		return nil, err
 	}
+	o := spec.Objects{Pools: pools.Items, L2Advertisements: l2advs.Items}
+	if err := g.configBGP(ctx, &o); err != nil {
+		return nil, err
+	}
 	// The controller reports the problems; a speaker works with what is left.
-	snapshot, _ := spec.Parse(spec.Objects{Pools: pools.Items, L2Advertisements: l2advs.Items})
+	snapshot, _ := spec.Parse(o)
 	return snapshot, nil
 }
 

@@ -25,7 +25,10 @@ func matters(classes kube.Classes, before, after any) bool {
 		return sliceChanged(b, after.(*discoveryv1.EndpointSlice))
 	case *corev1.Pod:
 		return podChanged(b, after.(*corev1.Pod))
-	case *v1beta1.IPAddressPool, *v1beta1.L2Advertisement:
+	case *corev1.Secret:
+		return !reflect.DeepEqual(b.Data, after.(*corev1.Secret).Data)
+	case *v1beta1.IPAddressPool, *v1beta1.L2Advertisement, *v1beta1.BGPPeer, *v1beta1.BGPAdvertisement, *v1beta1.Community,
+		*v1beta1.BFDProfile:
 		return specChanged(before.(client.Object), after.(client.Object))
 	}
 	return true

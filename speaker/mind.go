@@ -114,7 +114,7 @@ func (m *mind) join(c spec.Node, now time.Time, v liveness.State) plan.Node {
 	f, s := m.book[c.Name], m.presence.standing(c.Name, now, v)
 	n := plan.Node{
 		Node: c, Alive: s.alive, Ready: s.ready, Away: s.away, Silent: v == liveness.Silent,
-		Steady: f.facts.Steady, Dataplane: f.facts.Dataplane, Interfaces: f.facts.Interfaces, Facts: f.facts.plan,
+		Steady: f.facts.Steady, Dataplane: f.facts.Dataplane, Interfaces: f.facts.Interfaces, Facts: f.facts.plan, BGP: f.facts.BGP.plan(),
 	}
 	n.Draining = n.Draining || s.draining
 	if s.away && len(n.Interfaces) == 0 {
@@ -122,7 +122,8 @@ func (m *mind) join(c spec.Node, now time.Time, v liveness.State) plan.Node {
 	}
 	if c.Name == m.node {
 		n.Alive, n.Ready, n.Away = true, !m.readyAt.IsZero(), m.readyAt.IsZero()
-		n.Draining, n.Facts = n.Draining || m.leaving, m.facts
+		// What this node has told the others itself is no reason: it would never end.
+		n.Draining, n.Facts = c.Draining || m.leaving, m.facts
 		n.Silent = !m.silentAt.IsZero() && !now.Before(m.silentAt.Add(disbelief))
 	}
 	return n

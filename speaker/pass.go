@@ -43,6 +43,12 @@ type announcer interface {
 	Ready() <-chan struct{}
 }
 
+// routers is what a pass needs of BGP.
+type routers interface {
+	want(*bgpWish)
+	report() *bgpReport
+}
+
 // detector is what a pass needs of the probes.
 type detector interface {
 	SetTargets(map[string]netip.AddrPort)
@@ -53,6 +59,7 @@ type detector interface {
 var (
 	_ group     = (*members.Group)(nil)
 	_ announcer = (*l2.Announcer)(nil)
+	_ routers   = (*routing)(nil)
 	_ detector  = (*liveness.Detector)(nil)
 )
 
@@ -62,6 +69,7 @@ type passer struct {
 	gather    gatherer
 	group     group
 	announcer announcer
+	routing   routers
 	detector  detector
 	keys      func() []string // digests of the gossip keys held
 	report    func(v1beta1.SpeakerStatusStatus)
@@ -91,6 +99,8 @@ type passer struct {
 	running l2.Running
 	rivals  rivals
 	failed  bool
+	bgp     plan.BGPPlan
+	routes  bool // BGP is or was in use: its plan is of everything
 }
 
 func (p *passer) run(ctx context.Context) {
@@ -232,6 +242,7 @@ func (p *passer) pass(ctx context.Context) error {
 		Interfaces: statusInterfaces(interfaces),
 		Members:    v1beta1.SpeakerMembers{Alive: int32(len(p.seen)), Missing: missing(p.peers, p.seen)}, // #nosec G115 -- far fewer
 		L2:         statusL2(p.running, p.desired, epochs(should.Claims), p.rivals),
+		BGP:        statusBGP(p.routing.report()),
 		Withdrawn:  p.gone,
 	}))
 	return untold
@@ -239,7 +250,7 @@ func (p *passer) pass(ctx context.Context) error {
 
 // plan looks at as little as it must. It returns false as long as this node could not do what is planned.
 func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.Plan, ok bool, err error) {
-	if !p.whole {
+	if !p.whole && !p.routes {
 		if services, ok := p.gather.some(ctx, f); ok {
 			if should, ok := p.planner.Update(plan.Own{Overdue: p.mind.overdue(now)}, p.mind.facts, services); ok {
 				return should, true, nil
@@ -258,6 +269,8 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 		return should, false, err
 	}
 	p.nodes, p.whole, p.looked = w.Nodes, false, now
+	p.routes = p.routes || len(w.Config.BGP.Peers) > 0
+	p.planBGP(ctx, w)
 	should = p.planner.Whole(w)
 	p.probe(should, p.seen)
 	p.gone = p.withdrawn(ctx, should)
@@ -298,7 +311,9 @@ func (p *passer) leave(nodes []plan.Node) {
 
 // tell gives the group what it must know of this node, and returns whether that was news.
 func (p *passer) tell(now time.Time, interfaces []l2.Interface) (news bool, err error) {
-	mine, err := p.mind.tells(now, interfacesOf(interfaces), p.dataplane(), p.detector.Verdicts(), p.keys()).encode()
+	f := p.mind.tells(now, interfacesOf(interfaces), p.dataplane(), p.detector.Verdicts(), p.keys())
+	f.BGP = p.ownBGPFacts()
+	mine, err := f.encode()
 	if err != nil || bytes.Equal(mine, p.told) {
 		return false, err
 	}

@@ -31,6 +31,7 @@ type rig struct {
 	api     client.WithWatch
 	members *fakeGroup
 	wire    *fakeAnnouncer
+	routers *fakeRouters
 	reports []v1beta1.SpeakerStatusStatus
 }
 
@@ -90,6 +91,15 @@ func (g *fakeGroup) come() {
 func (g *fakeGroup) Changed() <-chan struct{} { return g.changing }
 func (g *fakeGroup) Settled() <-chan struct{} { return g.settled }
 
+// fakeRouters keeps the last wish and tells what the test wants.
+type fakeRouters struct {
+	last atomic.Pointer[bgpWish]
+	says atomic.Pointer[bgpReport]
+}
+
+func (r *fakeRouters) want(w *bgpWish)    { r.last.Store(w) }
+func (r *fakeRouters) report() *bgpReport { return r.says.Load() }
+
 type fakeAnnouncer struct {
 	interfaces atomic.Pointer[[]l2.Interface]
 	passes     atomic.Int64
@@ -134,6 +144,7 @@ func newRig(t *testing.T) *rig {
 		t:       t,
 		members: &fakeGroup{roster: []members.Member{{Name: "n1"}}, settled: make(chan struct{}), changing: newSignal()},
 		wire:    &fakeAnnouncer{opened: make(chan struct{}), changing: newSignal()},
+		routers: &fakeRouters{},
 	}
 	r.wire.interfaces.Store(&[]l2.Interface{})
 	r.api = fakeAPI(t, newNode("n1"), newPod("n1", "192.0.2.1"), newPod("n2", "192.0.2.2"), newSecret("key"),
@@ -148,7 +159,7 @@ func newRig(t *testing.T) *rig {
 		},
 		gather: newGatherer(r.api), dirt: &dirt{}, planner: plan.NewPlanner("n1"), mind: newMind("n1", RestartWindow, holdDown, r.logs.logger()),
 		detector: &fakeDetector{changing: newSignal()}, farewell: newFarewell(), last: map[string]netip.Addr{},
-		group: r.members, announcer: r.wire, metrics: m, changed: newSignal(), ready: new(atomic.Bool),
+		group: r.members, announcer: r.wire, routing: r.routers, metrics: m, changed: newSignal(), ready: new(atomic.Bool),
 		keys:      func() []string { return nil },
 		dataplane: func() plan.Dataplane { return plan.DataplaneHealthy }, rivals: rivals{},
 		report: func(s v1beta1.SpeakerStatusStatus) { r.reports = append(r.reports, s) },

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,6 +19,9 @@ import (
 	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
+	"github.com/belfry-lb/belfry/speaker/bfd"
+	"github.com/belfry-lb/belfry/speaker/bgp"
+	"github.com/belfry-lb/belfry/speaker/discard"
 	"github.com/belfry-lb/belfry/speaker/l2"
 	"github.com/belfry-lb/belfry/speaker/liveness"
 	"github.com/belfry-lb/belfry/speaker/members"
@@ -46,6 +50,7 @@ type Options struct {
 	// ServiceFinalizer has the speaker tell about which Services that are being deleted it is silent. The controller must
 	// be given the same.
 	ServiceFinalizer bool
+	BGP              BGPOptions
 
 	Client     client.Client // cached reads, direct writes
 	Direct     client.Reader // reads from the API server itself
@@ -54,10 +59,25 @@ type Options struct {
 	Registerer prometheus.Registerer // nil: no metrics are exported
 }
 
+// BGPOptions is what users can set of how routes end.
+type BGPOptions struct {
+	// WithdrawDelay is how long a route of a Service with externalTrafficPolicy: Local outlives its last pod on this node, so
+	// that routers hear of the pods that replace it first.
+	WithdrawDelay time.Duration
+	// DrainTime is how long routes are announced with GRACEFUL_SHUTDOWN (RFC 8326) before they are withdrawn.
+	DrainTime time.Duration
+}
+
+// DefaultBGPOptions are those of the command line.
+func DefaultBGPOptions() BGPOptions {
+	return BGPOptions{WithdrawDelay: 500 * time.Millisecond, DrainTime: 2 * time.Second}
+}
+
 // Speaker announces addresses from this node.
 type Speaker struct {
 	o         Options
 	announcer *l2.Announcer
+	routing   *routing
 	reporter  *reporter
 	metrics   metrics
 	source    *source // o.Client
@@ -82,7 +102,7 @@ func New(o Options) (*Speaker, error) {
 	reads := &source{Client: o.Client}
 	o.Client = reads
 	changed := newSignal()
-	return &Speaker{
+	s := &Speaker{
 		o:         o,
 		source:    reads,
 		announcer: announcer,
@@ -90,10 +110,29 @@ func New(o Options) (*Speaker, error) {
 		metrics:   m,
 		dataplane: newDataplane(o.Node, o.ProxyHealth, o.Log.WithName("dataplane"), changed),
 		changed:   changed,
-
 		dirty:     newSignal(),
 		newSecret: newSignal(),
-	}, nil
+	}
+	if s.routing, err = s.newRouting(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// newRouting builds BGP and BFD.
+func (s *Speaker) newRouting() (*routing, error) {
+	o := s.o
+	speaks, err := bgp.New(bgp.Options{Log: o.Log.WithName("bgp"), Registerer: o.Registerer})
+	if err != nil {
+		return nil, fmt.Errorf("building the BGP router: %w", err)
+	}
+	watches, err := bfd.New(bfd.Options{Log: o.Log.WithName("bfd"), Registerer: o.Registerer})
+	if err != nil {
+		return nil, fmt.Errorf("building the BFD engine: %w", err)
+	}
+	desk := newBGPDesk(o.BGP.WithdrawDelay, o.BGP.DrainTime, newNetRoutes())
+	rules := discard.New(&netlink.Handle{})
+	return newRouting(o.Node, o.Log.WithName("bgp"), speaks, watches, rules, desk, s.changed.raise, s.drained), nil
 }
 
 // NeedLeaderElection is false: every node has its speaker.
@@ -175,7 +214,7 @@ func (s *Speaker) run(ctx context.Context, synced <-chan struct{}, group *member
 		}
 		return nil
 	}
-	return outlive(ctx, answer, func(ctx context.Context) error {
+	talk := func(ctx context.Context) error {
 		live, end := context.WithCancel(context.WithoutCancel(ctx))
 		defer end()
 		parts, live := errgroup.WithContext(live)
@@ -193,7 +232,16 @@ func (s *Speaker) run(ctx context.Context, synced <-chan struct{}, group *member
 			return nil
 		})
 		return parts.Wait()
+	}
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return outlive(ctx, answer, talk) })
+	both.Go(func() error {
+		if err := s.routing.run(ctx); err != nil {
+			return fmt.Errorf("running BGP and BFD: %w", err)
+		}
+		return nil
 	})
+	return both.Wait()
 }
 
 // outlive runs both until ctx ends or one fails. It lets answer go on until talk has returned: this node answers until
@@ -211,7 +259,7 @@ func outlive(ctx context.Context, answer, talk func(context.Context) error) erro
 
 func (s *Speaker) passes(group *members.Group, probes *liveness.Detector, bye *farewell, keys *keyring) *passer {
 	return &passer{
-		o: s.o, keys: keys.digests, group: group, announcer: s.announcer, detector: probes, metrics: s.metrics,
+		o: s.o, keys: keys.digests, group: group, announcer: s.announcer, routing: s.routing, detector: probes, metrics: s.metrics,
 		gather: gatherer{reader: s.o.Client, classes: s.o.Classes, slices: sliceNames{}},
 		report: s.reporter.report, rivals: rivals{}, dataplane: s.dataplane.State, changed: s.changed, dirt: &s.dirt, ready: &s.ready,
 		planner: plan.NewPlanner(s.o.Node), farewell: bye, last: map[string]netip.Addr{}, mind: newMind(s.o.Node, cmp.Or(s.o.RestartWindow, RestartWindow), cmp.Or(s.o.HoldDown, holdDown), s.o.Log),

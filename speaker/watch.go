@@ -38,7 +38,7 @@ func (s *Speaker) watch(ctx context.Context) bool {
 				DeleteFunc: func(any) { s.reporter.look.raise() },
 			}
 		case *corev1.Secret:
-			h = each(func() { s.newSecret.raise(); s.touch() })
+			h = both(passes, each(func() { s.newSecret.raise(); s.touch() }))
 		}
 		if !s.observe(ctx, o, h) {
 			return false
@@ -51,7 +51,17 @@ func (s *Speaker) watch(ctx context.Context) bool {
 func cached() []client.Object {
 	return []client.Object{
 		&corev1.Service{}, &corev1.Node{}, &corev1.Pod{}, &corev1.Secret{}, &discoveryv1.EndpointSlice{},
-		&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.SpeakerStatus{},
+		&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.BGPPeer{}, &v1beta1.BGPAdvertisement{}, &v1beta1.Community{},
+		&v1beta1.BFDProfile{}, &v1beta1.SpeakerStatus{},
+	}
+}
+
+// both calls one after the other.
+func both(a, b toolscache.ResourceEventHandler) toolscache.ResourceEventHandler {
+	return toolscache.ResourceEventHandlerDetailedFuncs{
+		AddFunc:    func(o any, first bool) { a.OnAdd(o, first); b.OnAdd(o, first) },
+		UpdateFunc: func(before, after any) { a.OnUpdate(before, after); b.OnUpdate(before, after) },
+		DeleteFunc: func(o any) { a.OnDelete(o); b.OnDelete(o) },
 	}
 }
 

@@ -26,7 +26,7 @@ func (p *passer) withdrawn(ctx context.Context, should plan.Plan) []string {
 	}
 	var uids []string
 	for _, s := range leaving {
-		if !p.lingers(s, should) {
+		if !p.lingers(s, should) && !p.lingersBGP(s) {
 			uids = append(uids, string(s.UID))
 		}
 	}

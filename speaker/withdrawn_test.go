@@ -54,6 +54,7 @@ func TestWithdrawn(t *testing.T) {
 		o:       Options{Node: "n1", ServiceFinalizer: true},
 		gather:  gatherer{reader: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(), classes: kube.DefaultClasses()},
 		running: l2.Running{Addresses: map[netip.Addr][]string{}},
+		routing: &fakeRouters{},
 	}
 	for _, a := range []string{"192.0.2.2", "192.0.2.3"} { // one engine has not let go; the other address is another Service's, too
 		p.running.Addresses[netip.MustParseAddr(a)] = []string{"eth0"}

@@ -41,6 +41,7 @@ type speakerFlags struct {
 	metricsAddr, healthAddr string
 	kubeconfig              string
 	serviceFinalizer        bool
+	bgp                     speaker.BGPOptions
 	proxyHealth             string
 	classes                 kube.Classes
 	nodeRules               spec.NodeRules
@@ -48,7 +49,7 @@ type speakerFlags struct {
 }
 
 func newSpeaker() *cobra.Command {
-	f := speakerFlags{classes: kube.DefaultClasses(), log: kube.DefaultLog()}
+	f := speakerFlags{classes: kube.DefaultClasses(), log: kube.DefaultLog(), bgp: speaker.DefaultBGPOptions()}
 	c := &cobra.Command{
 		Use:   "speaker",
 		Short: "Announce the addresses of Services from this node",
@@ -75,6 +76,8 @@ func (f *speakerFlags) add(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.exclude, "exclude-interfaces", nil, "names or globs of interfaces never to announce on; empty: those of pods and CNIs")
 	fs.StringVar(&f.proxyHealth, "proxy-health", speaker.DefaultProxyHealth, `ask kube-proxy here, host:port, how it is: a node whose kube-proxy says unhealthy acquires nothing; "0": do not ask`)
 	fs.BoolVar(&f.serviceFinalizer, "service-finalizer", false, "tell about which Services that are being deleted this speaker is silent; set it as the controller's")
+	fs.DurationVar(&f.bgp.WithdrawDelay, "bgp-withdraw-delay", f.bgp.WithdrawDelay, "how long a route of a Service with externalTrafficPolicy: Local outlives its last pod on this node")
+	fs.DurationVar(&f.bgp.DrainTime, "bgp-drain-time", f.bgp.DrainTime, "how long routes are announced as about to go (GRACEFUL_SHUTDOWN) before a draining or stopping node withdraws them")
 	fs.StringVar(&f.metricsAddr, "metrics-address", ":7980", `serve /metrics here; "0": nowhere`)
 	fs.StringVar(&f.healthAddr, "health-address", "127.0.0.1:7981", `serve /healthz and /readyz here; "0": nowhere`)
 }
@@ -106,7 +109,7 @@ func (f *speakerFlags) run(ctx context.Context, logs io.Writer) error {
 	s, err := speaker.New(speaker.Options{
 		Node: f.node, Namespace: f.namespace, Version: version, MembersBind: bind, Failover: members.Profile(f.failover),
 		LivenessPort: f.livenessPort, SnapshotDir: f.snapshotDir, RestartWindow: f.restartWindow, OnRestart: speaker.OnRestart(f.onRestart),
-		Exclude: f.exclude, Classes: f.classes, NodeRules: f.nodeRules, ProxyHealth: f.proxyHealth, ServiceFinalizer: f.serviceFinalizer,
+		Exclude: f.exclude, Classes: f.classes, NodeRules: f.nodeRules, ProxyHealth: f.proxyHealth, ServiceFinalizer: f.serviceFinalizer, BGP: f.bgp,
 		Client: mgr.GetClient(), Direct: mgr.GetAPIReader(), Cache: mgr.GetCache(), Log: log, Registerer: metrics.Registry,
 	})
 	if err != nil {

@@ -39,7 +39,7 @@ func (c *Cluster) Env() []string {
 	return append(slices.Clone(c.env), "KUBECONFIG="+c.Kubeconfig(), "NO_PROXY="+strings.Trim(os.Getenv("NO_PROXY")+","+api, ","))
 }
 
-// LAN4 returns the IPv4 network of the LAN. Its hosts end in 1 (gateway), 10 (control plane), 10+n (node n) and 100+i (client i);
+// LAN4 returns the IPv4 network of the LAN. Its hosts end in 1 (gateway), 10 (control plane), 10+n (node n), 100+i (client i) and 180+i (router i);
 // 200 to 254 are free for address pools. The IPv6 network has the same digits.
 func (c *Cluster) LAN4() netip.Prefix { return c.rec.plan().lan4() }
 
@@ -52,7 +52,7 @@ func (c *Cluster) Addr4(last int) netip.Addr { return c.rec.plan().addr4(last) }
 // Addr6 returns the LAN's IPv6 address that ends in the same digits: 200 gives …::200.
 func (c *Cluster) Addr6(last int) netip.Addr { return c.rec.plan().addr6(last) }
 
-// Host returns n1, c1, cp or lan.
+// Host returns n1, c1, r1, cp or lan.
 func (c *Cluster) Host(name string) (*Host, error) {
 	if h := c.hosts[name]; h != nil {
 		return h, nil

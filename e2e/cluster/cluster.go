@@ -83,7 +83,7 @@ func prepare(ctx context.Context, o Options) (record, error) {
 		return record{}, err
 	}
 	return record{
-		Name: o.Name, StateDir: o.StateDir, Version: o.Version, Nodes: o.Nodes, Clients: o.Clients, ProxyModes: o.ProxyModes,
+		Name: o.Name, StateDir: o.StateDir, Version: o.Version, Nodes: o.Nodes, Clients: o.Clients, Routers: o.Routers, ProxyModes: o.ProxyModes,
 		BinDir: bin.Dir, ToolDir: tools.dir, CNIDir: tools.cni, BootID: bootID(), Owner: currentProcess(), Detached: o.Detached,
 		Processes: map[string]process{},
 	}, nil

@@ -19,7 +19,7 @@ import (
 	"github.com/vishvananda/netns"
 )
 
-// Host is one network namespace of a lab: a node, a client, the control plane or the LAN itself. It stays valid while a node
+// Host is one network namespace of a lab: a node, a client, a router, the control plane or the LAN itself. It stays valid while a node
 // is off; what then fails is what would fail on a machine without power.
 type Host struct {
 	name   string
@@ -28,7 +28,7 @@ type Host struct {
 	env    []string
 }
 
-// Name returns n1, c1, cp or lan.
+// Name returns n1, c1, r1, cp or lan.
 func (h *Host) Name() string { return h.name }
 
 // V4 returns the host's IPv4 address on the LAN.

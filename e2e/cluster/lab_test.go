@@ -109,7 +109,7 @@ spec:
 `
 
 func TestLab(t *testing.T) {
-	c := startLab(t, Options{Name: labName("a"), Nodes: 3, Clients: 2})
+	c := startLab(t, Options{Name: labName("a"), Nodes: 3, Clients: 2, Routers: 2})
 	tar, err := BuildWebImage(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -122,6 +122,7 @@ func TestLab(t *testing.T) {
 
 	t.Run("kinds of kube-proxy", func(t *testing.T) { testProxyModes(t, c) })
 	t.Run("services answer clients", func(t *testing.T) { testServices(t, c) })
+	t.Run("routers", func(t *testing.T) { testRouters(t, c) })
 	t.Run("cable", func(t *testing.T) { testCable(t, c) })
 	t.Run("power cut", func(t *testing.T) { testPowerCut(t, c) })
 	t.Run("shutdown", func(t *testing.T) { testShutdown(t, c) })

@@ -14,6 +14,7 @@ const (
 	controlByte    = 10
 	nodeByteBase   = 10
 	clientByteBase = 100
+	routerByteBase = 180
 )
 
 const (
@@ -70,6 +71,7 @@ func podCIDR6(n int) netip.Prefix {
 
 func nodeName(n int) string   { return "n" + strconv.Itoa(n) }
 func clientName(i int) string { return "c" + strconv.Itoa(i) }
+func routerName(i int) string { return "r" + strconv.Itoa(i) }
 func portName(host string) string {
 	return "p-" + host
 }

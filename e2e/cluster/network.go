@@ -38,6 +38,9 @@ func (r record) lanHosts() []hostAddr {
 	for i := 1; i <= r.Clients; i++ {
 		hosts = append(hosts, hostAddr{clientName(i), clientByteBase + i})
 	}
+	for i := 1; i <= r.Routers; i++ {
+		hosts = append(hosts, hostAddr{routerName(i), routerByteBase + i})
+	}
 	return hosts
 }
 
@@ -131,6 +134,11 @@ func addHost(lan netns.NsHandle, r record, h hostAddr) error {
 	if err := withHandle(lan, func(nl *netlink.Handle) error { return plugIn(nl, portName(h.name)) }); err != nil {
 		return err
 	}
+	if h.last > routerByteBase {
+		if err := (&Host{name: h.name, ns: p.netns(h.name)}).Do(forwarding); err != nil {
+			return err
+		}
+	}
 	return withHandle(ns, func(nl *netlink.Handle) error { return addRoutes(nl, r, h) })
 }
 
@@ -146,7 +154,7 @@ func plugIn(nl *netlink.Handle, port string) error {
 	return errors.Join(nl.LinkSetMaster(link, br), nl.LinkSetUp(link))
 }
 
-// addRoutes gives a host the pods' networks behind the nodes (not to clients: from outside, pods are reached through Services
+// addRoutes gives a host the pods' networks behind the nodes (not to clients and routers: from outside, pods are reached through Services
 // only) and a default route, which the kubelet and kube-proxy look for.
 func addRoutes(nl *netlink.Handle, r record, h hostAddr) error {
 	p := r.plan()

@@ -18,6 +18,7 @@ const (
 
 	maxNodes   = 80
 	maxClients = 80
+	maxRouters = 9
 )
 
 // ProxyMode is the way in which a node's kube-proxy programs the kernel.
@@ -37,6 +38,8 @@ type Options struct {
 	Nodes int
 	// Clients is the number of hosts on the LAN that are no part of the cluster, 1 if zero. They are called c1, c2, …
 	Clients int
+	// Routers is the number of hosts on the LAN that forward packets and can run routing daemons. They are called r1, r2, …
+	Routers int
 	// StateDir holds certificates, logs, the nodes' disks; <user cache>/belfry/labs/<name> if empty. Down removes it.
 	StateDir string
 	// Version is the Kubernetes version, without the v; $K8S_VERSION or else DefaultVersion if empty.
@@ -66,6 +69,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.Nodes < 1 || o.Nodes > maxNodes || o.Clients < 1 || o.Clients > maxClients {
 		return o, fmt.Errorf("lab of %d nodes and %d clients: want 1 to %d of each", o.Nodes, o.Clients, maxNodes)
+	}
+	if o.Routers < 0 || o.Routers > maxRouters {
+		return o, fmt.Errorf("lab of %d routers: want up to %d", o.Routers, maxRouters)
 	}
 	if o.StateDir == "" {
 		cache, err := cacheDir("labs")

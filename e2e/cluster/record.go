@@ -26,6 +26,7 @@ type record struct {
 	Version    string            `json:"version"`
 	Nodes      int               `json:"nodes"`
 	Clients    int               `json:"clients"`
+	Routers    int               `json:"routers"`
 	ProxyModes map[int]ProxyMode `json:"proxyModes"`
 	BinDir     string            `json:"binDir"`
 	ToolDir    string            `json:"toolDir"`

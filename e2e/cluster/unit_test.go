@@ -89,7 +89,7 @@ func TestPlan(t *testing.T) {
 // TestHostsAreApart: no two hosts of the largest lab share an address, and none has one that is meant for pools.
 func TestHostsAreApart(t *testing.T) {
 	seen := map[netip.Addr]string{}
-	r := record{Name: "x", Nodes: maxNodes, Clients: maxClients}
+	r := record{Name: "x", Nodes: maxNodes, Clients: maxClients, Routers: maxRouters}
 	for _, h := range append(r.lanHosts(), hostAddr{"lan", gatewayByte}) {
 		for _, a := range []netip.Addr{r.plan().addr4(h.last), r.plan().addr6(h.last)} {
 			if seen[a] != "" || h.last >= 200 {

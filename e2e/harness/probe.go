@@ -32,12 +32,14 @@ func Get(ctx context.Context, from *cluster.Host, at netip.AddrPort) (string, er
 type attempt struct {
 	began time.Time
 	ok    bool
+	err   error
 }
 
 // Probe opens a new connection to an address every 10 ms and remembers which ones succeeded.
 type Probe struct {
-	cancel context.CancelFunc
-	done   chan struct{}
+	cancel  context.CancelFunc
+	done    chan struct{}
+	timeout time.Duration
 
 	mu       sync.Mutex
 	attempts []attempt
@@ -45,8 +47,18 @@ type Probe struct {
 
 // StartProbe starts probing from a host; Stop ends it.
 func StartProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort) *Probe {
+	return startProbe(ctx, from, to, probeTimeout)
+}
+
+// StartPatientProbe is StartProbe with the patience of a client that lets its kernel repeat the first packet twice: what fails
+// is what would fail for a user, however busy the machine.
+func StartPatientProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort) *Probe {
+	return startProbe(ctx, from, to, 6*time.Second)
+}
+
+func startProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort, timeout time.Duration) *Probe {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &Probe{cancel: cancel, done: make(chan struct{})}
+	p := &Probe{cancel: cancel, done: make(chan struct{}), timeout: timeout}
 	go p.run(ctx, from, to)
 	return p
 }
@@ -75,7 +87,7 @@ func (p *Probe) run(ctx context.Context, from *cluster.Host, to netip.AddrPort) 
 
 func (p *Probe) dial(ctx context.Context, from *cluster.Host, to netip.AddrPort) {
 	began := time.Now()
-	dial, cancel := context.WithTimeout(ctx, probeTimeout)
+	dial, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	conn, err := from.Dial(dial, "tcp", to.String())
 	if err == nil {
@@ -86,7 +98,7 @@ func (p *Probe) dial(ctx context.Context, from *cluster.Host, to netip.AddrPort)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.attempts = append(p.attempts, attempt{began, err == nil})
+	p.attempts = append(p.attempts, attempt{began, err == nil, err})
 }
 
 // Counts returns how many attempts succeeded and how many failed so far.
@@ -101,6 +113,16 @@ func (p *Probe) Counts() (ok, failed int) {
 		}
 	}
 	return ok, failed
+}
+
+// Failures tells of each failed attempt when it began after since, and how it ended.
+func (p *Probe) Failures(since time.Time) (all []string) {
+	for _, a := range p.after(since) {
+		if !a.ok {
+			all = append(all, fmt.Sprintf("%d ms: %v", a.began.Sub(since).Milliseconds(), a.err))
+		}
+	}
+	return all
 }
 
 // AwaitSuccesses waits until n attempts have succeeded.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -58,15 +59,23 @@ func open(p Place, script string, files map[string]string) (*box, error) {
 	b := &box{place: p, cmd: exec.Command(args[0], args[1:]...), ended: make(chan struct{})}
 	b.cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/frr", "LC_ALL=C", "PACKAGES=" + p.Packages, "DIR=" + p.Dir}
 	b.cmd.Stdout, b.cmd.Stderr = out, out
-	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := b.cmd.Start(); err != nil {
-		return nil, err
-	}
+	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	return b, b.start()
+}
+
+// start starts the processes from a thread that stays as long as they do: the kernel ends them with the thread.
+func (b *box) start() error {
+	started := make(chan error, 1)
 	go func() {
-		_ = b.cmd.Wait() // reaps it; how it ended is in its log
-		close(b.ended)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		defer close(b.ended)
+		err := b.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = b.cmd.Wait() // reaps it; how it ended is in its log
+		}
 	}()
-	return b, nil
+	return <-started
 }
 
 func writeFiles(p Place, files map[string]string) error {

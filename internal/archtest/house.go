@@ -42,6 +42,7 @@ func house() []room {
 		{path: "speaker/l2", floor: 2, kind: wire},
 		{path: "speaker/bgp", floor: 2, kind: wire},
 		{path: "speaker/bfd", floor: 2, kind: wire},
+		{path: "speaker/discard", floor: 2, kind: wire},
 		{path: "speaker/members", floor: 2, kind: wire},
 		{path: "speaker/liveness", floor: 2, kind: wire},
 
@@ -56,6 +57,7 @@ func house() []room {
 		{path: "charts", floor: 5, kind: test, sideways: true},
 		{path: "docs", floor: 5, kind: test},
 		{path: "internal/archtest", floor: 5, kind: test},
+		{path: testNetwork, floor: 5, kind: test, sideways: true},
 	}
 }
 
@@ -116,6 +118,9 @@ func pureImports(path string) bool {
 func typeImports(path string) bool {
 	return withinAny(path, "k8s.io/api", "k8s.io/apimachinery")
 }
+
+// testNetwork is imported by the tests of any room.
+const testNetwork = "internal/nettest"
 
 // gobgp is imported by one room only, which hides it from all the others.
 const (

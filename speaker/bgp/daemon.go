@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/go-logr/logr"
 	api "github.com/osrg/gobgp/v3/api"
@@ -121,6 +122,41 @@ func (d *daemon) open(ctx context.Context, s Session) error {
 	return nil
 }
 
+// took waits until the server has acted on the first messages of a session: the OPEN, and what came after it. When the
+// connection ends while one is unread, the server leaves a goroutine behind.
+func (d *daemon) took(messages int) {
+	d.await(func(s api.PeerState_SessionState) bool {
+		early := s == api.PeerState_ACTIVE || s == api.PeerState_OPENSENT
+		return (messages == 0 || !early) && (messages < 2 || s != api.PeerState_OPENCONFIRM)
+	})
+}
+
+// rest waits until the server has seen the end of a session. A neighbour that is deleted before leaves a goroutine behind, too.
+func (d *daemon) rest() {
+	d.await(func(s api.PeerState_SessionState) bool {
+		return s != api.PeerState_OPENSENT && s != api.PeerState_OPENCONFIRM && s != api.PeerState_ESTABLISHED
+	})
+}
+
+// await polls the state of the session, for no longer than tookTime.
+func (d *daemon) await(ok func(api.PeerState_SessionState) bool) {
+	tick := time.NewTicker(daemonPause)
+	defer tick.Stop()
+	for deadline := time.Now().Add(tookTime); !ok(d.state()) && time.Now().Before(deadline); <-tick.C {
+	}
+}
+
+// tookTime is far more than a server needs for a message or an end.
+const tookTime = time.Second
+
+// state returns the state of the session.
+func (d *daemon) state() (s api.PeerState_SessionState) {
+	_ = d.server.ListPeer(context.Background(), &api.ListPeerRequest{Address: d.neighbour.String()}, func(p *api.Peer) {
+		s = p.GetState().GetSessionState()
+	}) // fails once the server is told to stop, which nobody does
+	return s
+}
+
 // shutdown ends the session with an administrative shutdown and a text; close must follow.
 func (d *daemon) shutdown(ctx context.Context, text string) error {
 	return d.server.DisablePeer(ctx, &api.DisablePeerRequest{Address: d.neighbour.String(), Communication: text})
@@ -132,6 +168,7 @@ func (d *daemon) close(ctx context.Context) error {
 		return nil
 	}
 	d.active = false
+	d.rest()
 	return d.server.DeletePeer(ctx, &api.DeletePeerRequest{Address: d.neighbour.String()})
 }
 

@@ -20,6 +20,10 @@ type Peer struct {
 	Mode    Mode
 	// Reason says why the mode is not Up. On Down the router's operator gets to read it (RFC 9003).
 	Reason string
+	// Failures counts how often the path to the router was seen to fail, by BFD for example. Whenever it has grown, a session
+	// that is up ends at once with Cease, BFD Down (RFC 9384), and another is tried for. Failure says what was seen.
+	Failures uint64
+	Failure  string
 	// Routes are keyed by masked prefixes.
 	Routes map[netip.Prefix]Route
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -54,6 +55,7 @@ func (b *bench) run(t testing.TB, talk func(*fakeConn)) error {
 		outer:       func(context.Context) (net.Conn, error) { return ours, nil },
 		opened:      func(opened) error { return b.d.sync(context.Background(), b.routes, b.session) },
 		established: func() {},
+		took:        b.d.took,
 		word:        func() *wire.Notification { return nil },
 		count: func(direction string, _ wire.Type) {
 			if direction == "received" {
@@ -156,9 +158,10 @@ func mutate(r *rand.Rand, m []byte) []byte {
 	return m
 }
 
-// TestFuzzingRouter: 100,000 mutated messages. GoBGP, in this very process, would take the test down with it.
+var messages = flag.Int64("messages", 100_000, "how many mutated messages TestFuzzingRouter sends")
+
+// TestFuzzingRouter sends mutated messages. GoBGP, in this very process, would take the test down with it.
 func TestFuzzingRouter(t *testing.T) {
-	const messages = 100_000
 	b := newBench(t)
 	b.works(t)
 	seed := rand.Uint64()
@@ -166,7 +169,7 @@ func TestFuzzingRouter(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	goroutines := runtime.NumGoroutine()
 	sessions := 0
-	for ; b.heard.Load() < messages; sessions++ {
+	for ; b.heard.Load() < *messages; sessions++ {
 		b.run(t, func(c *fakeConn) {
 			o := fakeOpen().Append(nil)
 			if r.IntN(5) == 0 {
@@ -246,6 +249,51 @@ func TestEndingsDoNotGrow(t *testing.T) {
 		})
 	}
 }
+
+// TestFlapsDoNotGrow: many sessions of one peer with a thousand routes, one after another.
+func TestFlapsDoNotGrow(t *testing.T) {
+	f := newFakeRouter(t, func(c *fakeConn) {
+		if c.greet(fakeOpen()) == nil {
+			for range 10 {
+				if _, _, err := c.readWhole(); err != nil {
+					return
+				}
+			}
+		}
+	})
+	d := peerOf(f.session())
+	for i := range 1000 {
+		d.Peers["r"].Routes[netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 32)] = Route{}
+	}
+	r := startRouter(t)
+	var goroutines int
+	var before uint64
+	for n, count := range []int{20, *flaps} {
+		for want := f.count() + count; f.count() < want; {
+			// Each failure counts, so that none is waited for: what is watched is what sessions leave behind.
+			p := d.Peers["r"]
+			p.Mode = Down
+			d.Peers["r"] = p
+			if _, err := r.Apply(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+			p.Mode = Up
+			d.Peers["r"] = p
+			until(t, r, d, "the session is up", established)
+		}
+		if n == 0 {
+			goroutines, before = runtime.NumGoroutine(), heap()
+		}
+	}
+	settled(t, goroutines)
+	if after := heap(); after > before+8<<20 {
+		t.Errorf("the heap grew from %d to %d kB over %d sessions", before>>10, after>>10, *flaps)
+	} else {
+		t.Logf("the heap went from %d to %d kB over %d sessions", before>>10, after>>10, *flaps)
+	}
+}
+
+var flaps = flag.Int("flaps", 60, "how many sessions TestFlapsDoNotGrow has")
 
 func heap() uint64 {
 	runtime.GC()

@@ -29,9 +29,13 @@ type link struct {
 	opened func(opened) error
 	// established is called once, when the router has confirmed.
 	established func()
+	// took waits until GoBGP has acted on the given number of messages, if that is not more than two.
+	took func(messages int)
 	// word is what the router is to be told should GoBGP end the session without a word; nil for nothing.
-	word  func() *wire.Notification
-	count func(direction string, t wire.Type)
+	word func() *wire.Notification
+	// hangUp brings the word with which to end the session at once.
+	hangUp <-chan wire.Notification
+	count  func(direction string, t wire.Type)
 }
 
 // opened is what the two ends have agreed on, and where they are.
@@ -59,9 +63,10 @@ func (l *link) run(ctx context.Context) error {
 	defer stop()
 
 	in, out := newStream(inner, l.session.HoldTime), newStream(outer, l.session.HoldTime)
-	// GoBGP gets to the end of what it has been sent, and closes, before its neighbour is deleted: it leaks a goroutine for
-	// each message that it does not get to.
+	// GoBGP acts on what it has been sent, and closes, before its neighbour is deleted: it leaks a goroutine for each
+	// message that it does not get to.
 	defer in.finish()
+	defer func() { l.took(int(in.written.Load())) }()
 	if err := l.greet(in, out); err != nil {
 		l.part(err, out)
 		return err
@@ -132,7 +137,14 @@ func (l *link) pump(in, out *stream) error {
 	ends := make(chan error, 2)
 	go func() { ends <- l.outward(in, out) }()
 	go func() { ends <- l.inward(in, out) }()
-	why, left := <-ends, 1
+	var why error
+	left := 1
+	select {
+	case why = <-ends:
+	case n := <-l.hangUp:
+		why, left = because(ReasonPathFailed, &n), 2
+		_ = out.conn.SetWriteDeadline(time.Now()) // a write that waits for the router must not keep the word waiting
+	}
 	if r, _ := reasonOf(why); r == ReasonInternal {
 		// GoBGP has closed its end. If it had a last word, that is the reason, and it is still on its way.
 		select {
@@ -143,6 +155,7 @@ func (l *link) pump(in, out *stream) error {
 	}
 	l.part(why, out)
 	out.conn.Close()
+	l.took(int(in.written.Load()))
 	in.halfClose()
 	if err := in.conn.SetReadDeadline(time.Now().Add(drainTime)); err != nil {
 		in.conn.Close()

@@ -7,7 +7,8 @@ import (
 )
 
 // GoBGP's servers cannot be ended. Their goroutines wait, one reads mgmt operations, one accepts. A session that ends with
-// a message unread leaves the goroutine of its buffer behind; that these do not add up is watched where sessions flap.
+// a message unread leaves the goroutine of its buffer behind. Links see to it that this is rare, not that it never
+// happens; that these do not add up is watched where sessions flap.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/osrg/gobgp/v3/pkg/server.(*BgpServer).Serve"),

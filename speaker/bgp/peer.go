@@ -42,6 +42,8 @@ type attempt struct {
 	meetings    chan meeting
 	established chan struct{}
 	ended       chan error
+	// hangUp has room for the one word with which the session is to end at once.
+	hangUp chan wire.Notification
 	// deadline ends it the hard way; set once it is asked to end.
 	deadline <-chan time.Time
 
@@ -121,16 +123,19 @@ func (p *peer) run(ctx context.Context) {
 
 // hear takes a wish over.
 func (p *peer) hear(w wish) {
-	before := p.session
+	before, failures := p.session, p.want.Failures
 	if w.leave {
-		w.peer = Peer{Session: p.want.Session, Mode: Down, Reason: "peer removed"}
+		w.peer = Peer{Session: p.want.Session, Mode: Down, Reason: "peer removed", Failures: failures}
 	}
 	p.want, p.session = w.peer, w.peer.Session.settings()
 	fresh := before.binding() != p.session.binding()
+	failed := w.peer.Failures > failures
 	err := p.session.check()
 	switch {
 	case err != nil:
 		p.close(because(ReasonInvalid, err), "settings changed")
+	case failed && p.live != nil && !p.live.since.IsZero():
+		p.lose(errors.New(p.want.Failure))
 	case p.want.Mode == Down:
 		reason := p.want.Reason
 		if reason == "" {
@@ -168,7 +173,7 @@ func (p *peer) begin(ctx context.Context) {
 	lctx, cancel := context.WithCancel(context.Background())
 	a := &attempt{
 		session: s, cancel: cancel, meetings: make(chan meeting), established: make(chan struct{}), ended: make(chan error, 1),
-		word: new(atomic.Pointer[wire.Notification]),
+		word: new(atomic.Pointer[wire.Notification]), hangUp: make(chan wire.Notification, 1),
 	}
 	p.live = a
 	d := p.d
@@ -184,6 +189,8 @@ func (p *peer) begin(ctx context.Context) {
 		},
 		established: func() { a.established <- struct{}{} },
 		word:        a.word.Load,
+		took:        d.took,
+		hangUp:      a.hangUp,
 	}
 	p.env.metrics.attempts.WithLabelValues(p.name).Inc()
 	go func() {
@@ -280,6 +287,24 @@ func (p *peer) close(why error, text string) {
 func (p *peer) change() {
 	p.pace.reset()
 	p.part(because(ReasonChanged, errors.New("the session's settings have changed")), "settings changed", true)
+}
+
+// lose ends the session because the path to the router has failed. Nothing is withdrawn: the router drops the routes with
+// the session, if it hears of that at all.
+func (p *peer) lose(why error) {
+	a := p.live
+	if a.deadline != nil {
+		return
+	}
+	a.cause = because(ReasonPathFailed, why)
+	a.deadline = time.After(partingTime)
+	a.hangUp <- wire.Notification{Code: wire.CodeCease, Subcode: wire.CeaseBFDDown}
+	reason, message := reasonOf(a.cause)
+	state := Connecting
+	if p.want.Mode == Down {
+		state = Idle
+	}
+	p.become(state, reason, message)
 }
 
 // restart ends the session because this process ends. A router that keeps the routes meanwhile hears nothing.

@@ -320,3 +320,108 @@ func TestLastWordAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestPathFailure: a failure that is new ends the session at once, with the word for it, and another session follows. The
+// same failure, told again, does nothing.
+func TestPathFailure(t *testing.T) {
+	words := make(chan string, 10)
+	updates := make(chan struct{}, 1000)
+	f := newFakeRouter(t, func(c *fakeConn) {
+		if c.greet(fakeOpen()) == nil {
+			c.listen(func(t wire.Type, raw []byte) {
+				switch t {
+				case wire.TypeUpdate:
+					updates <- struct{}{}
+				case wire.TypeNotification:
+					n := wire.ParseNotification(raw[wire.HeaderLen:])
+					words <- n.Error()
+				}
+			})
+		}
+	})
+	r := startRouter(t)
+	d := peerOf(f.session(), "203.0.113.7/32")
+	until(t, r, d, "the session is up", established)
+	<-updates
+	p := d.Peers["r"]
+	p.Failures, p.Failure = 1, "BFD: detection time expired after 300ms"
+	d.Peers["r"] = p
+	s := until(t, r, d, "the session has ended", failed(ReasonPathFailed))
+	if s.Message != p.Failure {
+		t.Errorf("message %q", s.Message)
+	}
+	select {
+	case got := <-words:
+		if got != "cease, BFD down (6/10)" {
+			t.Errorf("last word %s", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("no last word")
+	}
+	s = until(t, r, d, "another session is up", established)
+	<-updates
+	for range 3 {
+		if again := until(t, r, d, "it stays", established); again.Since != s.Since {
+			t.Error("an old failure ends a new session")
+		}
+	}
+	if len(words) != 0 || len(updates) != 0 || s.Flaps != 1 {
+		t.Errorf("%d words and %d UPDATEs too many, %d flaps", len(words), len(updates), s.Flaps)
+	}
+}
+
+// TestPathFailureWhileDown: what keeps a session down keeps it down after a failure, too.
+func TestPathFailureWhileDown(t *testing.T) {
+	f := newFakeRouter(t, func(c *fakeConn) {
+		if c.greet(fakeOpen()) == nil {
+			c.listen(func(wire.Type, []byte) {})
+		}
+	})
+	r := startRouter(t)
+	d := peerOf(f.session())
+	until(t, r, d, "the session is up", established)
+	p := d.Peers["r"]
+	p.Failures, p.Failure, p.Mode, p.Reason = 1, "BFD: no echo", Down, "BFD is not up"
+	d.Peers["r"] = p
+	until(t, r, d, "it is down for good", func(s Status) bool { return s.State == Idle && s.Message == "BFD is not up" })
+	if n := f.count(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// TestManyPeers: peers may come while others have sessions and routes, and more than twenty of them.
+func TestManyPeers(t *testing.T) {
+	f := newFakeRouter(t, func(c *fakeConn) {
+		if c.greet(fakeOpen()) == nil {
+			c.listen(func(wire.Type, []byte) {})
+		}
+	})
+	r := startRouter(t)
+	d := peerOf(f.session(), "203.0.113.7/32")
+	until(t, r, d, "the session is up", established)
+	for i := range 24 {
+		d.Peers[fmt.Sprintf("more-%d", i)] = d.Peers["r"]
+		until(t, r, d, "it stays up", established)
+	}
+	limit := time.After(60 * time.Second)
+	for {
+		running, err := r.Apply(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		up := 0
+		for _, s := range running.Peers {
+			if established(s) {
+				up++
+			}
+		}
+		if up == len(d.Peers) {
+			return
+		}
+		select {
+		case <-r.Changed():
+		case <-limit:
+			t.Fatalf("%d of %d sessions", up, len(d.Peers))
+		}
+	}
+}

@@ -98,6 +98,8 @@ const (
 	ReasonNotification Reason = "NotificationReceived"
 	// ReasonHoldTimer: the router has been silent for the hold time.
 	ReasonHoldTimer Reason = "HoldTimerExpired"
+	// ReasonPathFailed: the caller has seen the path to the router fail.
+	ReasonPathFailed Reason = "PathFailed"
 	// ReasonStalled: the router does not read what it is sent.
 	ReasonStalled Reason = "PeerStalled"
 	// ReasonProtocol: the router sent what is no BGP.

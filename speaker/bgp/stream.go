@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/belfry-lb/belfry/speaker/bgp/wire"
@@ -16,6 +17,8 @@ type stream struct {
 	// patience is how long a write may take.
 	patience time.Duration
 	buf      []byte
+	// written counts the messages.
+	written atomic.Int32
 }
 
 func newStream(conn net.Conn, patience time.Duration) *stream {
@@ -61,6 +64,9 @@ func (s *stream) write(b []byte) error {
 		return err
 	}
 	_, err := s.conn.Write(b)
+	if err == nil {
+		s.written.Add(1)
+	}
 	return err
 }
 

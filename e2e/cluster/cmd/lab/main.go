@@ -57,6 +57,7 @@ func up(name *string) *cobra.Command {
 	c := &cobra.Command{Use: "up", Short: "Start a lab that runs until `down`", Args: cobra.NoArgs}
 	c.Flags().IntVar(&o.Nodes, "nodes", 3, "number of nodes")
 	c.Flags().IntVar(&o.Clients, "clients", 1, "number of hosts on the LAN outside the cluster")
+	c.Flags().IntVar(&o.Routers, "routers", 0, "number of hosts on the LAN that forward packets")
 	c.Flags().StringVar(&o.Version, "version", "", "Kubernetes version (default $K8S_VERSION or "+cluster.DefaultVersion+")")
 	c.Flags().StringVar(&o.StateDir, "state-dir", "", "directory of all that the lab writes (default in the user's cache)")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -106,6 +107,9 @@ func status(name *string) *cobra.Command {
 			}
 			for _, h := range lab.Clients() {
 				fmt.Fprintf(out, "  %-4s %-15s %-22s client\n", h.Name(), h.V4(), h.V6())
+			}
+			for _, r := range lab.Routers() {
+				fmt.Fprintf(out, "  %-4s %-15s %-22s router\n", r.Name(), r.V4(), r.V6())
 			}
 			return nil
 		},

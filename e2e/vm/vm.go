@@ -1,0 +1,138 @@
+// Package vm runs tests in a virtual machine with Debian's kernel, for what many a test machine's kernel lacks: VRF devices.
+// Nothing is installed; the kernel is emulated, so that any machine can do it.
+package vm
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Guest builds the tests of the working directory with the build tag guest and runs TestGuest in a virtual machine, as root of an
+// empty one that has the modules vrf and veth loaded.
+func Guest(t *testing.T) {
+	t.Helper()
+	root, err := Packages("qemu-system-x86", "busybox-static", "linux-image-cloud-amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "guest.test")
+	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags", "guest", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the guest's test: %v: %s", err, out)
+	}
+	initramfs := filepath.Join(dir, "initramfs")
+	if err := writeInitramfs(initramfs, root, binary); err != nil {
+		t.Fatal("making the initramfs:", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	libraries := filepath.Join(root, "usr/lib/x86_64-linux-gnu") + ":" + filepath.Join(root, "lib/x86_64-linux-gnu")
+	qemu := exec.CommandContext(ctx, filepath.Join(root, "usr/bin/qemu-system-x86_64"), "-accel", "tcg", "-m", "512", "-nographic",
+		"-no-reboot", "-nic", "none", "-L", filepath.Join(root, "usr/share/seabios"), "-L", filepath.Join(root, "usr/share/qemu"),
+		"-kernel", one(t, root, "boot/vmlinuz-*"), "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 no_timer_check")
+	qemu.Env = append(os.Environ(), "LD_LIBRARY_PATH="+libraries)
+	out, err := qemu.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestGuest") {
+		t.Errorf("the guest: %v:\n%s", err, out)
+	}
+}
+
+func one(t *testing.T, root, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(root, pattern))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("%s: nothing, %v", pattern, err)
+	}
+	return found[0]
+}
+
+const guestInit = `#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /tmp /etc
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox insmod /vrf.ko
+/bin/busybox insmod /veth.ko
+/bin/busybox ip link set lo up
+cd /tmp && /guest.test -test.run '^TestGuest$' -test.v -test.timeout 4m
+/bin/busybox poweroff -f
+`
+
+// writeInitramfs writes a compressed archive with all that the guest needs.
+func writeInitramfs(path, root, binary string) error {
+	var archive bytes.Buffer
+	n := 0
+	add := func(name string, mode int, content []byte) {
+		n++
+		cpio(&archive, n, name, mode, content)
+	}
+	for _, dir := range []string{"bin", "dev"} {
+		add(dir, 0o040755, nil)
+	}
+	add("init", 0o100755, []byte(guestInit))
+	for name, pattern := range map[string]string{
+		"bin/busybox": "bin/busybox", "vrf.ko": "lib/modules/*/kernel/drivers/net/vrf.ko", "veth.ko": "lib/modules/*/kernel/drivers/net/veth.ko",
+	} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(found) == 0 {
+			return fmt.Errorf("%s: nothing, %w", pattern, err)
+		}
+		content, err := os.ReadFile(found[0])
+		if err != nil {
+			return err
+		}
+		add(name, 0o100755, content)
+	}
+	test, err := os.ReadFile(binary)
+	if err != nil {
+		return err
+	}
+	add("guest.test", 0o100755, test)
+	add("TRAILER!!!", 0, nil)
+	return compress(path, &archive)
+}
+
+func compress(path string, r io.Reader) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	z, err := gzip.NewWriterLevel(f, gzip.BestSpeed)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(z, r); err != nil {
+		return err
+	}
+	if err := z.Close(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// cpio appends a file in the "newc" format of the kernel's early userspace.
+func cpio(b *bytes.Buffer, inode int, name string, mode int, content []byte) {
+	fmt.Fprintf(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
+		inode, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name)+1, 0)
+	b.WriteString(name + "\x00")
+	pad(b)
+	b.Write(content)
+	pad(b)
+}
+
+func pad(b *bytes.Buffer) {
+	for b.Len()%4 != 0 {
+		b.WriteByte(0)
+	}
+}
