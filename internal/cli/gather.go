@@ -176,7 +176,9 @@ func (g gatherer) join(r *raw) (explain.Facts, error) {
 	for i := range r.namespaces.Items {
 		f.Namespaces[r.namespaces.Items[i].Name] = r.namespaces.Items[i].Labels
 	}
-	f.Services = servicesOf(r, s.classes)
+	f.OursIs = s.classes.Ours
+	f.Endpoints = endpointsIn(r)
+	f.Services = servicesOf(r, f)
 	f.Nodes = nodesOf(r)
 	f.Controller = controllerOf(r.deployments.Items)
 	var err error
@@ -184,17 +186,24 @@ func (g gatherer) join(r *raw) (explain.Facts, error) {
 	return f, err
 }
 
-func servicesOf(r *raw, classes kube.Classes) []explain.Service {
-	of := map[types.NamespacedName][]discoveryv1.EndpointSlice{}
+func endpointsIn(r *raw) map[types.NamespacedName]spec.Endpoints {
+	slicesOf := map[types.NamespacedName][]discoveryv1.EndpointSlice{}
 	for _, e := range r.endpoints.Items {
 		key := types.NamespacedName{Namespace: e.Namespace, Name: e.Labels[discoveryv1.LabelServiceName]}
-		of[key] = append(of[key], e)
+		slicesOf[key] = append(slicesOf[key], e)
 	}
-	var out []explain.Service
+	out := make(map[types.NamespacedName]spec.Endpoints, len(slicesOf))
+	for key, list := range slicesOf {
+		out[key] = spec.ParseEndpoints(list)
+	}
+	return out
+}
+
+func servicesOf(r *raw, f explain.Facts) (out []explain.Service) {
 	for i := range r.services.Items {
 		o := &r.services.Items[i]
 		if o.Spec.Type == corev1.ServiceTypeLoadBalancer {
-			out = append(out, explain.Service{Object: o, Ours: classes.Ours(o), Endpoints: spec.ParseEndpoints(of[keyOf(o)])})
+			out = append(out, explain.Service{Object: o, Ours: f.OursIs(o), Endpoints: f.Endpoints[keyOf(o)]})
 		}
 	}
 	return out

@@ -106,19 +106,19 @@ func (t *table) print(out io.Writer, s style, wide bool) error {
 	for i := range head {
 		head[i].text = t.titles[i]
 	}
-	line(&b, style{}, head, w)
+	line(&b, style{}, head, w, "")
 	for _, r := range t.rows {
-		line(&b, s, r[:columns], w)
+		line(&b, s, r[:columns], w, "-")
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
 }
 
-func line(b *strings.Builder, s style, cells []cell, widths []int) {
+func line(b *strings.Builder, s style, cells []cell, widths []int, none string) {
 	for i, c := range cells {
 		text := c.text
 		if c.text == "" {
-			text = "-"
+			text = none
 		}
 		pad := widths[i] - utf8.RuneCountInString(text)
 		if c.state != "" {

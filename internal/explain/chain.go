@@ -1,7 +1,7 @@
 package explain
 
 import (
-	"cmp"
+	"strings"
 
 	"github.com/belfry-lb/belfry/internal/spec"
 )
@@ -39,6 +39,8 @@ type Explanation struct {
 	Subject string `json:"subject"`
 	Summary string `json:"summary"`
 	Links   []Link `json:"links"`
+
+	name string // takes the place of NAME in what to do
 }
 
 // FirstBroken returns the link on which all that follows hangs; nil when the chain holds.
@@ -57,6 +59,9 @@ func (e *Explanation) Healthy() bool { return e.FirstBroken() == nil }
 func (e *Explanation) add(l Link) {
 	if l.State != OK && l.Do == "" {
 		l.Do = do(l.Reason)
+	}
+	if e.name != "" {
+		l.Do = strings.ReplaceAll(l.Do, "NAME", e.name)
 	}
 	e.Links = append(e.Links, l)
 }
@@ -87,6 +92,3 @@ func notFound(subject, what string) Explanation {
 	e.broken("object", ReasonNotFound, "there is no "+what)
 	return e.conclude("")
 }
-
-// meaning is the text, or what the reason means when there is none.
-func meaning(text string, r spec.Reason) string { return cmp.Or(text, vocabulary()[r].Means) }

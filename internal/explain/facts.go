@@ -25,6 +25,8 @@ type Facts struct {
 	Used         []spec.Occupied // addresses that the cluster uses itself
 	Nodes        []Node
 	Controller   Controller
+	Endpoints    map[types.NamespacedName]spec.Endpoints // of all Services, where asked for
+	OursIs       func(*corev1.Service) bool              // tells of any Service whether Belfry serves it
 }
 
 // Service is a Service and where its pods are.

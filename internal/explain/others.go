@@ -60,7 +60,7 @@ func (v *View) Pool(name string) Explanation {
 	if i < 0 {
 		return notFound("pool "+name, "IPAddressPool "+name)
 	}
-	e := Explanation{Subject: "pool " + name}
+	e := Explanation{Subject: "pool " + name, name: name}
 	for _, p := range v.Problems {
 		if p.Kind == "IPAddressPool" && p.Name == name {
 			e.broken("object", p.Reason, p.Message)
@@ -70,7 +70,7 @@ func (v *View) Pool(name string) Explanation {
 	if !ok {
 		return e.conclude("")
 	}
-	e.ok("object", "valid: "+ranges(p.Ranges))
+	e.ok("object", "valid: "+written(v.Objects.Pools[i].Spec.Addresses))
 	switch {
 	case p.Disabled:
 		e.note("assigns", "PoolDisabled", "nothing new")
@@ -111,9 +111,11 @@ func (v *View) announcedPool(e *Explanation, pool string) {
 
 // waiting lists the Services that might have an address of the pool and have none.
 func (v *View) waiting(pool string) (out []types.NamespacedName) {
-	for key, verdict := range v.verdicts {
-		s, _ := v.service(key)
-		if want := v.parse(s).WantPool; !verdict.Allocated && (want == "" || want == pool) {
+	p, _ := v.Snapshot.Pool(pool)
+	for _, s := range v.Services {
+		key := s.key()
+		verdict, ours := v.verdicts[key]
+		if want := v.parse(s).WantPool; ours && !verdict.Allocated && (want == pool || want == "" && p.AutoAssign) {
 			out = append(out, key)
 		}
 	}
@@ -127,7 +129,7 @@ func (v *View) Node(name string) Explanation {
 	if !ok {
 		return notFound("node "+name, "Node "+name)
 	}
-	e := Explanation{Subject: "node " + name}
+	e := Explanation{Subject: "node " + name, name: name}
 	i := slices.IndexFunc(v.world.Nodes, func(n plan.Node) bool { return n.Name == name })
 	v.speakerLink(&e, n, v.world.Nodes[i])
 	v.interfacesLink(&e, n)
@@ -155,10 +157,11 @@ func (v *View) interfacesLink(e *Explanation, n Node) {
 	var rows []Row
 	up := 0
 	for _, i := range n.Status.Status.Interfaces {
-		r := Row{Name: i.Name, State: OK, Text: fmt.Sprintf("%s, %s", i.MAC, strings.Join(i.Subnets, " "))}
-		if up++; !i.Up {
-			up--
-			r.State, r.Reason, r.Text = Note, "LinkDown", "down; "+r.Text
+		r := Row{Name: i.Name, State: OK, Text: strings.Join(append([]string{i.MAC}, i.Subnets...), " ")}
+		if i.Up {
+			up++
+		} else {
+			r.State, r.Reason = Note, "LinkDown"
 		}
 		rows = append(rows, r)
 	}
@@ -206,6 +209,14 @@ func (v *View) agreement(e *Explanation, n Node) {
 		parts = append(parts, "announces "+ranges(extra)+", which a speaker that starts now would leave to others")
 	}
 	e.note("announces", ReasonOtherPlan, strings.Join(parts, "; "))
+}
+
+func written(list []v1beta1.AddressRange) string {
+	names := make([]string, len(list))
+	for i, r := range list {
+		names[i] = string(r)
+	}
+	return atMost(names)
 }
 
 func keys(list []types.NamespacedName) string {

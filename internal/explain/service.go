@@ -24,7 +24,7 @@ func (v *View) Service(key types.NamespacedName) Explanation {
 	if !ok {
 		return notFound(subject, "Service "+key.Name+" of type LoadBalancer in namespace "+key.Namespace)
 	}
-	e := Explanation{Subject: subject}
+	e := Explanation{Subject: subject, name: key.Name + " -n " + key.Namespace}
 	if !v.isOurs(&e, s) {
 		return e.conclude("")
 	}
@@ -150,22 +150,6 @@ func (v *View) pods(e *Explanation, s plan.Service) {
 		}
 		e.ok("pods", fmt.Sprintf("ready on %s; externalTrafficPolicy %s", atMost(s.Endpoints.Nodes), policy))
 	}
-}
-
-// elected returns who is to announce the address as far as this Service goes, or why nobody is.
-func (v *View) elected(key types.NamespacedName, a netip.Addr) (owner string, reason spec.Reason, message string) {
-	if len(v.world.Nodes) == 0 {
-		return "", plan.ReasonNoNode, "there are no nodes"
-	}
-	for _, n := range v.world.Nodes[:1] {
-		p := plan.Make(v.world, n.Name)
-		for _, h := range p.Withheld {
-			if h.Service == key && h.Addr == a {
-				return h.Owner, h.Reason, h.Message
-			}
-		}
-	}
-	return v.owners[a], "", ""
 }
 
 func (v *View) nodeRows(s plan.Service, a netip.Addr, pool, owner string) (rows []Row) {

@@ -23,6 +23,13 @@ type View struct {
 	holders  map[netip.Addr][]types.NamespacedName // in the statuses of our Services
 	world    plan.World
 	owners   map[netip.Addr]string // who is to announce on the local network
+	withheld map[withheldKey]plan.Withheld
+}
+
+// withheldKey is an address as far as one Service goes.
+type withheldKey struct {
+	service types.NamespacedName
+	addr    netip.Addr
 }
 
 // Look works out what follows from the facts: the allocator is run on them from empty, and the plan is made.
@@ -31,7 +38,7 @@ func Look(f Facts) *View {
 	v.Snapshot, v.Problems = spec.Parse(f.Objects)
 	v.assign()
 	v.world = f.world(v.Snapshot)
-	v.owners = ownersIn(v.world)
+	v.elect()
 	return v
 }
 
@@ -95,23 +102,34 @@ func (v *View) forbidden() []alloc.Forbidden {
 	return alloc.Forbids(all, ranges)
 }
 
-// ownersIn returns who is to announce each address. Every speaker elects the same, so one plan tells of all.
-func ownersIn(w plan.World) map[netip.Addr]string {
-	owners := map[netip.Addr]string{}
-	if len(w.Nodes) == 0 {
-		return owners
+// elect finds who is to announce each address. Every speaker elects the same, so one plan tells of all.
+func (v *View) elect() {
+	v.owners, v.withheld = map[netip.Addr]string{}, map[withheldKey]plan.Withheld{}
+	if len(v.world.Nodes) == 0 {
+		return
 	}
-	first := w.Nodes[0].Name
-	p := plan.Make(w, first)
+	first := v.world.Nodes[0].Name
+	p := plan.Make(v.world, first)
 	for a := range p.L2 {
-		owners[a] = first
+		v.owners[a] = first
 	}
 	for _, h := range p.Withheld {
+		v.withheld[withheldKey{h.Service, h.Addr}] = h
 		if h.Owner != "" {
-			owners[h.Addr] = h.Owner
+			v.owners[h.Addr] = h.Owner
 		}
 	}
-	return owners
+}
+
+// elected returns who is to announce the address as far as this Service goes, or why nobody is.
+func (v *View) elected(key types.NamespacedName, a netip.Addr) (owner string, reason spec.Reason, message string) {
+	if len(v.world.Nodes) == 0 {
+		return "", plan.ReasonNoNode, "there are no nodes"
+	}
+	if h, held := v.withheld[withheldKey{key, a}]; held {
+		return h.Owner, h.Reason, h.Message
+	}
+	return v.owners[a], "", ""
 }
 
 // Announcers returns the nodes whose speakers say that they answer for the address.

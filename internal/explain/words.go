@@ -64,7 +64,7 @@ func ofAlloc() map[spec.Reason]Words {
 		},
 		alloc.ReasonPoolGone: {
 			"the Service keeps an address that no pool contains any more",
-			"Put the address back into a pool, or move the Service: kubectl annotate service NAME belfry.dev/reallocate=now --overwrite.",
+			"Put the address back into a pool, or move the Service: kubectl annotate service --overwrite belfry.dev/reallocate=now NAME.",
 		},
 		alloc.ReasonOneFamily: {
 			"a PreferDualStack Service has one of its two addresses",
@@ -96,7 +96,7 @@ func ofAlloc() map[spec.Reason]Words {
 		},
 		alloc.ReasonTerminating: {
 			"the Service is being deleted: it keeps what it holds and gets nothing new",
-			"Wait for the deletion. If it lasts, look at the Service's finalizers: kubectl get service NAME -o jsonpath={.metadata.finalizers}.",
+			"Wait for the deletion. If it lasts, look at the Service's finalizers: kubectl get service -o jsonpath={.metadata.finalizers} NAME.",
 		},
 	}
 }
@@ -147,7 +147,7 @@ func ofPlan() map[spec.Reason]Words {
 		},
 		plan.ReasonNoEndpoints: {
 			"no pod serves the Service",
-			"Make a pod of the Service ready: kubectl get endpointslices -l kubernetes.io/service-name=NAME, and compare spec.selector with the pods' labels.",
+			"Make a pod of the Service ready: compare spec.selector (kubectl get service NAME -o wide) with the pods' labels, and look why the pods are not ready.",
 		},
 		plan.ReasonServiceProxy: {
 			"the label service.kubernetes.io/service-proxy-name hands the Service to another proxy",
@@ -185,15 +185,15 @@ func ofNodes() map[spec.Reason]Words {
 		},
 		plan.ReasonNodeNotReady: {
 			"the Node is not Ready, or its network is unavailable",
-			"See what the kubelet says: kubectl describe node NAME.",
+			"See what the kubelet says: kubectl describe node NODE.",
 		},
 		plan.ReasonExcluded: {
 			"the Node is labelled node.kubernetes.io/exclude-from-external-load-balancers",
-			"Remove the label if the node should announce: kubectl label node NAME node.kubernetes.io/exclude-from-external-load-balancers-.",
+			"Remove the label if the node should announce: kubectl label node NODE node.kubernetes.io/exclude-from-external-load-balancers-.",
 		},
 		plan.ReasonDraining: {
 			"the Node is being drained",
-			"When the work on the node is done: kubectl belfry undrain NAME.",
+			"When the work on the node is done: kubectl belfry undrain NODE.",
 		},
 		plan.ReasonNoLocalEndpoint: {
 			"externalTrafficPolicy is Local and the node has no pod of the Service",
