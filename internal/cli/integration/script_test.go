@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,7 +27,7 @@ import (
 
 // TestScripts runs what stands in testdata. Besides the commands of testscript there are:
 //
-//	apply FILE…    creates or replaces the objects of a file, their status included
+//	apply FILE…    creates or replaces the objects of a file, their status included; the label written-by says in whose name
 //	delete FILE…   deletes them
 //	golden FILE    compares what the last command printed with a file; ages and times of day are <age> and <time>
 func TestScripts(t *testing.T) {
@@ -80,20 +81,24 @@ func each(text string, do func(*unstructured.Unstructured) error) error {
 
 func apply(ctx context.Context, o *unstructured.Unstructured) error {
 	status, has := o.Object["status"]
-	err := shared.client.Create(ctx, o)
+	owner := client.FieldOwner("belfry-controller")
+	if name := o.GetLabels()["written-by"]; name != "" {
+		owner = client.FieldOwner(name)
+	}
+	err := shared.client.Create(ctx, o, owner)
 	if apierrors.IsAlreadyExists(err) {
 		old := o.DeepCopy()
 		if err := shared.client.Get(ctx, client.ObjectKeyFromObject(o), old); err != nil {
 			return err
 		}
 		o.SetResourceVersion(old.GetResourceVersion())
-		err = shared.client.Update(ctx, o)
+		err = shared.client.Update(ctx, o, owner)
 	}
 	if err != nil || !has {
 		return err
 	}
 	o.Object["status"] = status
-	return shared.client.Status().Update(ctx, o)
+	return shared.client.Status().Update(ctx, o, owner)
 }
 
 func remove(ctx context.Context, o *unstructured.Unstructured) error {
@@ -110,8 +115,8 @@ func clear(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, ns := range []string{"default", "belfry-system", "kube-system"} {
-		for _, o := range []client.Object{&v1beta1.IPReservation{}, &corev1.Pod{}, &appsv1.Deployment{}, &appsv1.DaemonSet{}, &corev1.ConfigMap{}, &discoveryv1.EndpointSlice{}} {
+	for _, ns := range []string{"default", "belfry-system", "kube-system", corev1.NamespaceNodeLease} {
+		for _, o := range []client.Object{&v1beta1.IPReservation{}, &corev1.Pod{}, &appsv1.Deployment{}, &appsv1.DaemonSet{}, &coordinationv1.Lease{}, &corev1.ConfigMap{}, &discoveryv1.EndpointSlice{}} {
 			if err := shared.client.DeleteAllOf(ctx, o, client.InNamespace(ns), client.GracePeriodSeconds(0)); err != nil {
 				t.Error(err)
 			}
