@@ -3,6 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -13,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -112,4 +116,30 @@ func (c *cluster) list(ctx context.Context, list client.ObjectList, opts ...clie
 			return meta.SetList(list, all)
 		}
 	}
+}
+
+// ownKinds lists the kinds of our group, by name.
+func (c *cluster) ownKinds() (out []schema.GroupVersionKind) {
+	own := reflect.TypeFor[v1beta1.IPAddressPool]().PkgPath()
+	for gvk, t := range c.scheme.AllKnownTypes() {
+		if gvk.Group == v1beta1.Group && t.PkgPath() == own && !strings.HasSuffix(gvk.Kind, "List") {
+			out = append(out, gvk)
+		}
+	}
+	slices.SortFunc(out, func(a, b schema.GroupVersionKind) int { return strings.Compare(a.Kind, b.Kind) })
+	return out
+}
+
+func groupVersion() string { return v1beta1.GroupVersion().String() }
+
+// core returns a client for what is not an object: logs and metrics of Pods.
+func (c *cluster) core() (rest.Interface, error) {
+	config := rest.CopyConfig(c.config)
+	config.GroupVersion, config.APIPath = &corev1.SchemeGroupVersion, "/api"
+	config.NegotiatedSerializer = serializer.NewCodecFactory(c.scheme).WithoutConversion()
+	r, err := rest.RESTClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("building the client: %w", err)
+	}
+	return r, nil
 }

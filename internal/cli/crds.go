@@ -17,11 +17,8 @@ import (
 
 // crds compares each of our kinds with what the API server knows of it.
 func (c *cluster) crds(ctx context.Context) (out []explain.CRD, _ error) {
-	for gvk, t := range c.scheme.AllKnownTypes() {
-		if gvk.Group != v1beta1.Group || t.PkgPath() != reflect.TypeFor[v1beta1.IPAddressPool]().PkgPath() || strings.HasSuffix(gvk.Kind, "List") {
-			continue
-		}
-		crd, err := c.crd(ctx, gvk, t)
+	for _, gvk := range c.ownKinds() {
+		crd, err := c.crd(ctx, gvk, c.scheme.AllKnownTypes()[gvk])
 		if err != nil {
 			return nil, err
 		}
