@@ -103,7 +103,7 @@ func (c *cluster) list(ctx context.Context, list client.ObjectList, opts ...clie
 	var all []runtime.Object
 	for next := ""; ; {
 		page, _ := empty.DeepCopyObject().(client.ObjectList) // of the same type
-		if err := c.client.List(ctx, page, append(opts[:len(opts):len(opts)], client.Limit(pageSize), client.Continue(next))...); err != nil {
+		if err := c.client.List(ctx, page, append(slices.Clip(opts), client.Limit(pageSize), client.Continue(next))...); err != nil {
 			return err
 		}
 		items, err := meta.ExtractList(page)

@@ -72,8 +72,8 @@ func missingFields(t reflect.Type, s map[string]any, path string) (missing []str
 		return nil
 	}
 	properties, _ := s["properties"].(map[string]any)
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+	for field := range t.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if name == "" || name == "metadata" {
 			continue
 		}
@@ -83,7 +83,7 @@ func missingFields(t reflect.Type, s map[string]any, path string) (missing []str
 			missing = append(missing, at)
 			continue
 		}
-		missing = append(missing, missingFields(t.Field(i).Type, inner, at)...)
+		missing = append(missing, missingFields(field.Type, inner, at)...)
 	}
 	return missing
 }

@@ -33,7 +33,6 @@ type surroundings struct {
 	daemonSets  appsv1.DaemonSetList
 	leases      coordinationv1.LeaseList
 	crds        []explain.CRD
-	services    corev1.ServiceList
 	server      time.Time // what the API server's clock said
 	proxyFound  bool
 	unread      []string
@@ -183,7 +182,7 @@ func managers() []string { return []string{"belfry-controller", "belfry"} }
 func writersOf(o *corev1.Service) (out []explain.Writer) {
 	for _, m := range o.ManagedFields {
 		ours := slices.Contains(managers(), m.Manager)
-		if !ours && m.FieldsV1 != nil && strings.Contains(string(m.FieldsV1.Raw), `"f:loadBalancer":{"f:ingress"`) {
+		if !ours && m.FieldsV1 != nil && strings.Contains(m.FieldsV1.GetRawString(), `"f:loadBalancer":{"f:ingress"`) {
 			out = append(out, explain.Writer{Service: o.Namespace + "/" + o.Name, Manager: m.Manager})
 		}
 	}

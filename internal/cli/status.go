@@ -78,19 +78,11 @@ func (a *app) statusOf(f explain.Facts) statusView {
 		if r.Version != "" && !slices.Contains(s.Versions, r.Version) {
 			s.Versions = append(s.Versions, r.Version)
 		}
-		if r.Reason != "" {
-			s.Wrong = append(s.Wrong, wrong{"node/" + r.Node, r.Reason + ": " + r.means()})
-		} else if len(r.Missing) > 0 {
-			s.Wrong = append(s.Wrong, wrong{"node/" + r.Node, "does not see " + strings.Join(r.Missing, ", ")})
-		}
+		s.Wrong = append(s.Wrong, r.wrong()...)
 	}
 	slices.Sort(s.Versions)
 	for _, p := range s.Pools {
-		if p.Ready != "True" {
-			s.Wrong = append(s.Wrong, wrong{"pool/" + p.Name, p.Ready + ": " + p.Message})
-		} else if p.has4() && p.Free4 == 0 || p.has6() && p.Free6 == 0 {
-			s.Wrong = append(s.Wrong, wrong{"pool/" + p.Name, "no free address of some family"})
-		}
+		s.Wrong = append(s.Wrong, p.wrong()...)
 	}
 	for _, r := range serviceRows(f, "") {
 		s.Services.All++
@@ -100,6 +92,26 @@ func (a *app) statusOf(f explain.Facts) statusView {
 		}
 	}
 	return s
+}
+
+func (r speakerRow) wrong() []wrong {
+	switch {
+	case r.Reason != "":
+		return []wrong{{"node/" + r.Node, r.Reason + ": " + r.means()}}
+	case len(r.Missing) > 0:
+		return []wrong{{"node/" + r.Node, "does not see " + strings.Join(r.Missing, ", ")}}
+	}
+	return nil
+}
+
+func (r poolRow) wrong() []wrong {
+	switch {
+	case r.Ready != "True":
+		return []wrong{{"pool/" + r.Name, r.Ready + ": " + r.Message}}
+	case r.has4() && r.Free4 == 0 || r.has6() && r.Free6 == 0:
+		return []wrong{{"pool/" + r.Name, "no free address of some family"}}
+	}
+	return nil
 }
 
 func (r speakerRow) means() string {

@@ -70,8 +70,8 @@ func (e *Explanation) ok(name, text string, rows ...Row) {
 	e.add(Link{Name: name, State: OK, Text: text, Rows: rows})
 }
 
-func (e *Explanation) note(name string, reason spec.Reason, text string, rows ...Row) {
-	e.add(Link{Name: name, State: Note, Reason: reason, Text: text, Rows: rows})
+func (e *Explanation) note(name string, reason spec.Reason, text string) {
+	e.add(Link{Name: name, State: Note, Reason: reason, Text: text})
 }
 
 func (e *Explanation) broken(name string, reason spec.Reason, text string, rows ...Row) {

@@ -10,7 +10,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 )
@@ -64,7 +63,7 @@ func createService(ctx context.Context, i int) error {
 	s := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("many-%d", i), Annotations: map[string]string{v1beta1.AnnotationAllocatedFrom: "many"}},
 		Spec: corev1.ServiceSpec{
-			Type: corev1.ServiceTypeLoadBalancer, AllocateLoadBalancerNodePorts: ptr.To(false), Selector: map[string]string{"app": "x"},
+			Type: corev1.ServiceTypeLoadBalancer, AllocateLoadBalancerNodePorts: new(false), Selector: map[string]string{"app": "x"},
 			Ports: []corev1.ServicePort{{Port: 80}},
 		},
 	}

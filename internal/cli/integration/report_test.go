@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +17,7 @@ import (
 // TestReportHoldsNoSecret plants secrets wherever an object has room for one and looks through the whole report.
 func TestReportHoldsNoSecret(t *testing.T) {
 	shared.turn <- struct{}{}
-	defer func() { clear(t); <-shared.turn }()
+	defer func() { empty(t); <-shared.turn }()
 	const plant = "Pl4ntedS3cr3t"
 	manifest := strings.ReplaceAll(planted, "PLANT", plant)
 	if err := each(manifest, func(o *unstructured.Unstructured) error { return apply(context.Background(), o) }); err != nil {
@@ -52,7 +53,7 @@ func untar(t *testing.T, file string) map[string][]byte {
 	files := map[string][]byte{}
 	for r := tar.NewReader(bytes.NewReader(b)); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return files
 		}
 		if err != nil {

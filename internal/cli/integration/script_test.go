@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			shared.turn <- struct{}{}
 			e.Defer(func() {
-				clear(t)
+				empty(t)
 				<-shared.turn
 			})
 			e.Setenv("KUBECONFIG", shared.kubeconfig)
@@ -105,8 +105,8 @@ func remove(ctx context.Context, o *unstructured.Unstructured) error {
 	return client.IgnoreNotFound(shared.client.Delete(ctx, o, client.GracePeriodSeconds(0)))
 }
 
-// clear leaves an empty cluster behind.
-func clear(t *testing.T) {
+// empty leaves an empty cluster behind.
+func empty(t *testing.T) {
 	ctx := context.Background()
 	for _, o := range []client.Object{
 		&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.SpeakerStatus{}, &corev1.Node{},
