@@ -23,6 +23,7 @@ import (
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/alloc"
 	"github.com/belfry-lb/belfry/internal/kube"
+	"github.com/belfry-lb/belfry/internal/spec"
 )
 
 // userAgent is how the API server knows the controller.
@@ -31,7 +32,8 @@ const userAgent = "belfry-controller"
 // Options is all that a controller has to be told.
 type Options struct {
 	Classes   kube.Classes
-	Namespace string // where the Lease and the gossip key are
+	NodeRules spec.NodeRules // how the marks of nodes are read; the speakers must be given the same
+	Namespace string         // where the Lease and the gossip key are
 	Timing    Timing
 	// ServiceCIDRs and PodCIDRs are what the cluster uses itself, besides what it tells of.
 	ServiceCIDRs, PodCIDRs []string

@@ -21,9 +21,11 @@ import (
 
 // Pauses of the reporter, before jitter.
 const (
-	writePause    = time.Second // the least time between two writes
-	longestRetry  = 30 * time.Second
-	retryDoubling = 5 // failures until the pause has grown to longestRetry
+	writePause = time.Second // the least time between two writes
+	// speakersAtOnce is up to how many speakers write as often as that; more write less often.
+	speakersAtOnce = 50
+	longestRetry   = 30 * time.Second
+	retryDoubling  = 5 // failures until the pause has grown to longestRetry
 )
 
 // reporter brings the SpeakerStatus of this node to what was last reported, whatever has become of it meanwhile. While
@@ -65,9 +67,15 @@ func (r *reporter) run(ctx context.Context) {
 			continue
 		}
 		if failures = 0; wrote {
-			sleep(ctx, jitter(r.pause))
+			sleep(ctx, jitter(r.pauseOf(r.wanted.Load().Members.Alive)))
 		}
 	}
+}
+
+// pauseOf is the least time between two writes where there are so many speakers: together they write 50 times a second at
+// most, from a cluster of 50 nodes on.
+func (r *reporter) pauseOf(speakers int32) time.Duration {
+	return r.pause * time.Duration(max(speakers, speakersAtOnce)) / speakersAtOnce
 }
 
 // tell logs the first failure in a row. A conflict is no failure: somebody was faster.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -39,26 +38,6 @@ func runningOn(list ...string) l2.Running {
 		r.Addresses[netip.MustParseAddr(a)] = []string{"eth0"}
 	}
 	return r
-}
-
-func TestStatusAddresses(t *testing.T) {
-	tests := []struct {
-		name string
-		in   []string
-		want []string
-	}{
-		{"none", nil, nil},
-		{"one", []string{"192.0.2.1"}, []string{"192.0.2.1"}},
-		{"neighbours", []string{"192.0.2.2", "192.0.2.1", "192.0.2.4"}, []string{"192.0.2.1-192.0.2.2", "192.0.2.4"}},
-		{"both families", []string{"2001:db8::1", "192.0.2.1"}, []string{"192.0.2.1", "2001:db8::1"}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, statusAddresses(runningOn(tt.in...)), cmpopts.EquateEmpty()); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
 }
 
 // desk is a reporter with an API server that counts, and that refuses what it is told to.

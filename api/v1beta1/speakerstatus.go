@@ -28,13 +28,89 @@ type SpeakerMembers struct {
 	Missing []string `json:"missing,omitempty"`
 }
 
+// SpeakerClaim is addresses that came to this node together.
+type SpeakerClaim struct {
+	// Epoch counts the owners of an address: of two speakers that claim one, that with the higher epoch is the newer.
+	Epoch int64 `json:"epoch"`
+	// Addresses that are claimed; neighbours are joined to ranges.
+	//
+	// +listType=atomic
+	Addresses []string `json:"addresses"`
+}
+
+// SpeakerStandIn is addresses that this speaker answers for in the stead of another node, whose speaker is restarting.
+type SpeakerStandIn struct {
+	// Node that the answers lead to.
+	Node string `json:"node"`
+	// Addresses answered for; neighbours are joined to ranges.
+	//
+	// +listType=atomic
+	Addresses []string `json:"addresses"`
+}
+
+// SpeakerConflict is another host that has an address of ours.
+type SpeakerConflict struct {
+	Address string `json:"address"`
+	// MAC is the other host's hardware address.
+	MAC string `json:"mac"`
+	// Interface of this node on which it was heard.
+	//
+	// +optional
+	Interface string `json:"interface,omitempty"`
+	// Node is the name of the other host, if it is a node of this cluster.
+	//
+	// +optional
+	Node string `json:"node,omitempty"`
+	// Since is when it was first heard.
+	Since metav1.Time `json:"since"`
+}
+
+// SpeakerProblem is addresses that this speaker should answer for and cannot.
+type SpeakerProblem struct {
+	// Reason in one word.
+	Reason string `json:"reason"`
+	// Addresses that it holds for; neighbours are joined to ranges.
+	//
+	// +listType=atomic
+	Addresses []string `json:"addresses"`
+}
+
 // SpeakerL2 is what the speaker answers for on the local network.
 type SpeakerL2 struct {
+	// Count of the addresses answered for.
+	//
+	// +kubebuilder:default=0
+	// +optional
+	Count int32 `json:"count"`
 	// Addresses answered for with ARP or NDP; neighbours are joined to ranges ("192.0.2.10-192.0.2.12").
 	//
 	// +optional
 	// +listType=atomic
 	Addresses []string `json:"addresses,omitempty"`
+	// Claims are the addresses that the speaker holds against the others, by their epochs.
+	//
+	// +optional
+	// +listType=atomic
+	Claims []SpeakerClaim `json:"claims,omitempty"`
+	// StandIns are addresses answered for in the stead of nodes whose speaker is restarting.
+	//
+	// +optional
+	// +listType=atomic
+	StandIns []SpeakerStandIn `json:"standIns,omitempty"`
+	// Conflicts are other hosts that have an address of ours: the newest 50.
+	//
+	// +optional
+	// +listType=atomic
+	Conflicts []SpeakerConflict `json:"conflicts,omitempty"`
+	// Problems tell which addresses this speaker should answer for and cannot.
+	//
+	// +optional
+	// +listType=atomic
+	Problems []SpeakerProblem `json:"problems,omitempty"`
+	// Truncated tells that lists are left out or shortened, because the status would have been too big.
+	//
+	// +optional
+	Truncated bool `json:"truncated,omitempty"`
 }
 
 // SpeakerStatusStatus carries what only the node knows.
@@ -47,6 +123,11 @@ type SpeakerStatusStatus struct {
 	//
 	// +optional
 	State string `json:"state,omitempty"`
+	// Dataplane is what kube-proxy on the node says of itself: healthy, unhealthy, waiting (it has not answered since the
+	// speaker started) or unknown (nothing answers).
+	//
+	// +optional
+	Dataplane string `json:"dataplane,omitempty"`
 	// Interfaces that the speaker may announce on.
 	//
 	// +optional
@@ -69,14 +150,17 @@ type SpeakerStatusStatus struct {
 	Withdrawn []string `json:"withdrawn,omitempty"`
 }
 
-// SpeakerStatus is written by the speaker of the Node whose name it bears, when something has changed.
+// SpeakerStatus is written by the speaker of the Node whose name it bears, when something has changed. It counts only while
+// that speaker's Pod is Ready and no other speaker misses it.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,categories=belfry
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Members",type=integer,JSONPath=`.status.members.alive`
+// +kubebuilder:printcolumn:name="L2",type=integer,JSONPath=`.status.l2.count`
 // +kubebuilder:printcolumn:name="L2 addresses",type=string,JSONPath=`.status.l2.addresses`
+// +kubebuilder:printcolumn:name="Dataplane",type=string,JSONPath=`.status.dataplane`
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type SpeakerStatus struct {

@@ -25,6 +25,7 @@ type controllerFlags struct {
 
 func (f *controllerFlags) add(fs *pflag.FlagSet) {
 	f.Classes.AddFlags(fs)
+	kube.AddNodeFlags(fs, &f.NodeRules)
 	f.log.AddFlags(fs)
 	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig to use outside of a cluster; empty: KUBECONFIG, then the pod's service account")
 	fs.StringVar(&f.Namespace, "namespace", "", "namespace of the Lease and the gossip key; empty: POD_NAMESPACE, then the service account's")

@@ -24,6 +24,8 @@ const (
 	ReasonNotSelected spec.Reason = "NodeNotSelected"
 	// ReasonNoSpeaker: no speaker of the node is seen alive.
 	ReasonNoSpeaker spec.Reason = "NoSpeaker"
+	// ReasonNodeSilent: other speakers have found that the node does not answer at all.
+	ReasonNodeSilent spec.Reason = "NodeSilent"
 	// ReasonSpeakerNotReady: the node's speaker is starting, or about to leave.
 	ReasonSpeakerNotReady spec.Reason = "SpeakerNotReady"
 	// ReasonNodeNotReady: the Node is not Ready, or its network is unavailable.
@@ -32,6 +34,8 @@ const (
 	ReasonExcluded spec.Reason = "NodeExcluded"
 	// ReasonDraining: the Node is being drained.
 	ReasonDraining spec.Reason = "NodeDraining"
+	// ReasonDataplane: kube-proxy on the node says that it is not healthy, or is still to come.
+	ReasonDataplane spec.Reason = "DataplaneUnhealthy"
 	// ReasonNoLocalEndpoint: externalTrafficPolicy is Local and the node has no pod of the Service.
 	ReasonNoLocalEndpoint spec.Reason = "NoLocalEndpoint"
 	// ReasonNoInterface: none of the advertisement's interfaces exists on the node, is up and has an address of the family.

@@ -12,13 +12,14 @@ type Node struct {
 	Name     string
 	Labels   labels.Set
 	Ready    bool // condition Ready is True and NetworkUnavailable is not
-	Excluded bool // labelled node.kubernetes.io/exclude-from-external-load-balancers
+	Excluded bool // labelled node.kubernetes.io/exclude-from-external-load-balancers, whatever the value
 	Draining bool // drain taint or annotation of ours, or the out-of-service taint
+	Cordoned bool // unschedulable
 }
 
-// ParseNode reads a Node.
+// ParseNode reads a Node, as far as it can be read alone: see NodeRules.
 func ParseNode(o *corev1.Node) Node {
-	n := Node{Name: o.Name, Labels: o.Labels}
+	n := Node{Name: o.Name, Labels: o.Labels, Cordoned: o.Spec.Unschedulable}
 	network := true
 	for _, c := range o.Status.Conditions {
 		switch c.Type {

@@ -114,48 +114,6 @@ func TestPoolContains(t *testing.T) {
 	}
 }
 
-func TestParseL2Advertisements(t *testing.T) {
-	advertisement := func(name string, s v1beta1.L2AdvertisementSpec) v1beta1.L2Advertisement {
-		return v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: s}
-	}
-	zone := metav1.LabelSelector{MatchLabels: map[string]string{"zone": "a"}}
-	bad := metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "zone", Operator: "Near"}}}
-	snap, problems := Parse(Objects{
-		Pools: []v1beta1.IPAddressPool{pool("p", 0, "192.0.2.0/24"), pool("broken", 0, "x")},
-		L2Advertisements: []v1beta1.L2Advertisement{
-			advertisement("some", v1beta1.L2AdvertisementSpec{IPAddressPools: []string{"p", "broken", "later"}, NodeSelectors: []metav1.LabelSelector{zone}, Interfaces: []string{"eth0"}}),
-			advertisement("bad", v1beta1.L2AdvertisementSpec{NodeSelectors: []metav1.LabelSelector{zone, bad}}),
-			advertisement("all", v1beta1.L2AdvertisementSpec{}),
-		},
-	})
-	if len(snap.L2Advertisements) != 2 || snap.L2Advertisements[0].Name != "all" || snap.L2Advertisements[1].Name != "some" {
-		t.Fatalf("advertisements %+v", snap.L2Advertisements)
-	}
-	var hints []Problem
-	for _, p := range problems {
-		if p.Kind == "L2Advertisement" {
-			hints = append(hints, p)
-		}
-	}
-	checkProblems(t, "L2Advertisement", []string{"some UnknownPool no IPAddressPool later", "bad BadSelector spec.nodeSelectors[1]"}, hints)
-	all, some := snap.L2Advertisements[0], snap.L2Advertisements[1]
-	for _, c := range []struct {
-		what      string
-		got, want bool
-	}{
-		{"all selects any pool", all.SelectsPool("x"), true},
-		{"all selects any node", all.SelectsNode(nil), true},
-		{"some selects p", some.SelectsPool("p"), true},
-		{"some selects x", some.SelectsPool("x"), false},
-		{"some selects zone a", some.SelectsNode(labels.Set{"zone": "a"}), true},
-		{"some selects zone b", some.SelectsNode(labels.Set{"zone": "b"}), false},
-	} {
-		if c.got != c.want {
-			t.Errorf("%s: %v", c.what, c.got)
-		}
-	}
-}
-
 func TestParseService(t *testing.T) {
 	prefer := corev1.IPFamilyPolicyPreferDualStack
 	at := metav1.NewTime(epoch)

@@ -16,6 +16,10 @@ const (
 	ReasonBadWish Reason = "BadWish"
 	// ReasonUnknownPool: an object names a pool that does not exist.
 	ReasonUnknownPool Reason = "UnknownPool"
+	// ReasonBadInterface: an entry of spec.interfaces is no glob.
+	ReasonBadInterface Reason = "BadInterface"
+	// ReasonSettingsDiffer: two advertisements want different failback or conflictDetection for one address; the older wins.
+	ReasonSettingsDiffer Reason = "SettingsDiffer"
 )
 
 // Problem is what is wrong with one object, in words for its owner.

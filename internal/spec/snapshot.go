@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/belfry-lb/belfry/api/v1beta1"
 )
 
@@ -16,30 +18,30 @@ type Objects struct {
 // Snapshot is everything that users configured, valid and sorted by name. Nobody changes it once it is made.
 type Snapshot struct {
 	Pools            []Pool
+	PoolLabels       map[string]labels.Set // of every IPAddressPool, usable or not; none is nil
 	L2Advertisements []L2Advertisement
 }
 
 // Parse reads the configuration. Objects that cannot be used are left out of the Snapshot and have a Problem; a Problem
 // may also stand beside an object that is used (an advertisement that names a pool which does not exist yet).
 func Parse(o Objects) (*Snapshot, []Problem) {
-	s := &Snapshot{}
+	s := &Snapshot{PoolLabels: make(map[string]labels.Set, len(o.Pools))}
 	var problems []Problem
 	s.Pools, problems = parsePools(o.Pools)
-
-	exists := make(map[string]bool, len(o.Pools))
 	for i := range o.Pools {
-		exists[o.Pools[i].Name] = true
+		s.PoolLabels[o.Pools[i].Name] = labels.Merge(o.Pools[i].Labels, nil)
 	}
 	for i := range o.L2Advertisements {
 		a, problem := parseL2(&o.L2Advertisements[i])
 		if problem == nil {
 			s.L2Advertisements = append(s.L2Advertisements, a)
-			problem = unknownPools(a, exists)
+			problem = unknownPools(a, s.PoolLabels)
 		}
 		if problem != nil {
 			problems = append(problems, *problem)
 		}
 	}
+	problems = append(problems, s.differences()...)
 	slices.SortFunc(s.L2Advertisements, func(a, b L2Advertisement) int { return cmp.Compare(a.Name, b.Name) })
 	return s, problems
 }
@@ -51,4 +53,15 @@ func (s *Snapshot) Pool(name string) (Pool, bool) {
 		return Pool{}, false
 	}
 	return s.Pools[i], true
+}
+
+// L2Of returns the advertisements that select a pool, the oldest first.
+func (s *Snapshot) L2Of(pool string) (out []L2Advertisement) {
+	for _, a := range s.L2Advertisements {
+		if a.SelectsPool(pool, s.PoolLabels[pool]) {
+			out = append(out, a)
+		}
+	}
+	slices.SortFunc(out, L2Advertisement.Older)
+	return out
 }

@@ -37,6 +37,8 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
 - --load-balancer-class={{ .Values.loadBalancerClass }}
 - --handle-unclassed={{ .Values.handleUnclassed }}
 - --service-finalizer={{ .Values.serviceFinalizer }}
+- --exclude-lb-label={{ .Values.excludeLBLabel }}
+- --drain-on-cordon={{ .Values.drainOnCordon }}
 - --metrics-address=:{{ .Values.ports.metrics }}
 - --log-format={{ .Values.logFormat }}
 {{- end -}}

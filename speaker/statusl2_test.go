@@ -1,0 +1,143 @@
+package speaker
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/speaker/l2"
+)
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+func on[V any](v V, addrs ...string) map[netip.Addr]V {
+	m := map[netip.Addr]V{}
+	for _, a := range addrs {
+		m[netip.MustParseAddr(a)] = v
+	}
+	return m
+}
+
+func TestStatusL2(t *testing.T) {
+	eth := []string{"eth0"}
+	theirs := l2.MAC{2, 0, 0, 0, 0, 9}
+	tests := []struct {
+		name    string
+		running l2.Running
+		desired l2.Desired
+		claims  map[netip.Addr]uint64
+		want    v1beta1.SpeakerL2
+	}{
+		{name: "none"},
+		{
+			name: "neighbours are joined, families are not", running: l2.Running{Addresses: on(eth, "192.0.2.2", "2001:db8::1", "192.0.2.1", "192.0.2.4")},
+			want: v1beta1.SpeakerL2{Count: 4, Addresses: []string{"192.0.2.1-192.0.2.2", "192.0.2.4", "2001:db8::1"}},
+		},
+		{
+			name: "claims by their epochs", claims: map[netip.Addr]uint64{
+				netip.MustParseAddr("192.0.2.1"): 12, netip.MustParseAddr("192.0.2.2"): 3, netip.MustParseAddr("192.0.2.3"): 3,
+			},
+			want: v1beta1.SpeakerL2{Claims: []v1beta1.SpeakerClaim{
+				{Epoch: 3, Addresses: []string{"192.0.2.2-192.0.2.3"}}, {Epoch: 12, Addresses: []string{"192.0.2.1"}},
+			}},
+		},
+		{
+			name: "in another's stead", running: l2.Running{StandIns: on(eth, "192.0.2.7", "192.0.2.8")},
+			desired: l2.Desired{Entries: on(l2.Entry{As: map[string]l2.MAC{"eth0": theirs}}, "192.0.2.7", "192.0.2.8"), Stations: map[l2.MAC]string{theirs: "n9"}},
+			want:    v1beta1.SpeakerL2{StandIns: []v1beta1.SpeakerStandIn{{Node: "n9", Addresses: []string{"192.0.2.7-192.0.2.8"}}}},
+		},
+		{
+			name: "problems by reason", running: l2.Running{Problems: map[netip.Addr]l2.Problem{
+				netip.MustParseAddr("192.0.2.1"): l2.ProblemLinkDown, netip.MustParseAddr("192.0.2.2"): l2.ProblemConflict, netip.MustParseAddr("192.0.2.3"): l2.ProblemLinkDown,
+			}},
+			want: v1beta1.SpeakerL2{Problems: []v1beta1.SpeakerProblem{
+				{Reason: "Conflict", Addresses: []string{"192.0.2.2"}}, {Reason: "LinkDown", Addresses: []string{"192.0.2.1", "192.0.2.3"}},
+			}},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, statusL2(tt.running, tt.desired, tt.claims, rivals{})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestRivals: a rival keeps its time until it is silent or another takes its place.
+func TestRivals(t *testing.T) {
+	r := rivals{}
+	one := l2.Other{MAC: l2.MAC{2, 0, 0, 0, 0, 1}, Interface: "eth0"}
+	two := l2.Other{MAC: l2.MAC{2, 0, 0, 0, 0, 2}, Interface: "eth1", Station: "n2"}
+	r.hear(on(one, "192.0.2.1", "192.0.2.2", "192.0.2.3"), noon)
+	others := on(one, "192.0.2.1")
+	others[netip.MustParseAddr("192.0.2.2")] = two
+	r.hear(others, noon.Add(90*time.Second+time.Millisecond))
+	want := []v1beta1.SpeakerConflict{
+		{Address: "192.0.2.1", MAC: "02:00:00:00:00:01", Interface: "eth0", Since: metav1.NewTime(noon)},
+		{Address: "192.0.2.2", MAC: "02:00:00:00:00:02", Interface: "eth1", Node: "n2", Since: metav1.NewTime(noon.Add(90 * time.Second))},
+	}
+	if diff := cmp.Diff(want, r.conflicts()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNewestConflicts(t *testing.T) {
+	r := rivals{}
+	first := netip.MustParseAddr("192.0.2.0")
+	others := map[netip.Addr]l2.Other{}
+	for i, a := 0, first; i < 60; i, a = i+1, a.Next() {
+		others[a] = l2.Other{MAC: l2.MAC{2}}
+		r.hear(others, noon.Add(time.Duration(i)*time.Second))
+	}
+	got := r.conflicts()
+	if len(got) != 50 || got[0].Address != "192.0.2.10" || got[49].Address != "192.0.2.59" {
+		t.Errorf("%d conflicts: %+v", len(got), got)
+	}
+}
+
+// TestBounded: a status is never too big, keeps its counts, and gives up what matters least first.
+func TestBounded(t *testing.T) {
+	scattered := func(n int) (list []string) {
+		for i := range n {
+			list = append(list, fmt.Sprintf("2001:db8:%x:%x::1", i/1000, i%1000))
+		}
+		return list
+	}
+	small := v1beta1.SpeakerStatusStatus{L2: v1beta1.SpeakerL2{Count: 100, Addresses: scattered(100)}}
+	if diff := cmp.Diff(small, bounded(small)); diff != "" {
+		t.Error(diff)
+	}
+	big := v1beta1.SpeakerStatusStatus{L2: v1beta1.SpeakerL2{
+		Count: 20000, Addresses: scattered(8000), Claims: []v1beta1.SpeakerClaim{{Epoch: 1, Addresses: scattered(8000)}},
+		Problems: []v1beta1.SpeakerProblem{{Reason: "LinkDown", Addresses: scattered(2000)}},
+	}}
+	got := bounded(big)
+	b, err := json.Marshal(got)
+	must(t, err)
+	switch {
+	case len(b) > 256<<10:
+		t.Errorf("%d bytes", len(b))
+	case !got.L2.Truncated || got.L2.Count != 20000 || len(got.L2.Addresses) != 8000 || got.L2.Problems != nil && len(got.L2.Problems) > 0:
+		t.Errorf("kept %d addresses, %d problems, count %d", len(got.L2.Addresses), len(got.L2.Problems), got.L2.Count)
+	}
+	huge := bounded(v1beta1.SpeakerStatusStatus{L2: v1beta1.SpeakerL2{Addresses: scattered(100000)}, Members: v1beta1.SpeakerMembers{Missing: scattered(20000)}})
+	if b, err = json.Marshal(huge); err != nil || len(b) > 256<<10 || len(huge.L2.Addresses) == 0 && len(huge.Members.Missing) == 0 {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+}
+
+func TestPauseGrowsWithTheCluster(t *testing.T) {
+	r := &reporter{pause: time.Second}
+	for speakers, want := range map[int32]time.Duration{0: time.Second, 3: time.Second, 50: time.Second, 100: 2 * time.Second, 1000: 20 * time.Second} {
+		if got := r.pauseOf(speakers); got != want {
+			t.Errorf("%d speakers: %v, want %v", speakers, got, want)
+		}
+	}
+}
