@@ -39,6 +39,7 @@ const (
 // settings are what the running controller was told.
 type settings struct {
 	classes                kube.Classes
+	rules                  spec.NodeRules
 	serviceCIDRs, podCIDRs []string
 }
 
@@ -176,7 +177,7 @@ func (g gatherer) join(r *raw) (explain.Facts, error) {
 	for i := range r.namespaces.Items {
 		f.Namespaces[r.namespaces.Items[i].Name] = r.namespaces.Items[i].Labels
 	}
-	f.OursIs = s.classes.Ours
+	f.OursIs, f.Rules = s.classes.Ours, s.rules
 	f.Endpoints = endpointsIn(r)
 	f.Services = servicesOf(r, f)
 	f.Nodes = nodesOf(r)
@@ -269,6 +270,7 @@ func settingsOf(deployments []appsv1.Deployment) settings {
 			fs.ParseErrorsAllowlist.UnknownFlags = true
 			fs.Usage = func() {}
 			s.classes.AddFlags(fs)
+			kube.AddNodeFlags(fs, &s.rules)
 			fs.StringSliceVar(&s.serviceCIDRs, "service-cidrs", s.serviceCIDRs, "")
 			fs.StringSliceVar(&s.podCIDRs, "pod-cidrs", s.podCIDRs, "")
 			_ = fs.Parse(c.Args) // what does not parse did not start

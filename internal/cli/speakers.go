@@ -47,9 +47,10 @@ func (a *app) newSpeakers() *cobra.Command {
 
 func speakerRows(f explain.Facts) []speakerRow {
 	rows := []speakerRow{}
+	refusals := f.Refusals()
 	for _, n := range f.Nodes {
 		r := speakerRow{Node: n.Object.Name, State: "missing", Restarts: n.Pod.Restarts, Addresses: []string{}, Interfaces: []string{}}
-		r.Reason = string(f.Refusal(n))
+		r.Reason = string(refusals[n.Object.Name])
 		if n.Status != nil {
 			s := n.Status.Status
 			r.State, r.Members, r.Missing, r.Version = s.State, s.Members.Alive, s.Members.Missing, s.Version

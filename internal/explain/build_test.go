@@ -70,7 +70,7 @@ func service(name string, held ...string) Service {
 	return Service{Object: o, Ours: true, Endpoints: podsOn("n1")}
 }
 
-func podsOn(nodes ...string) spec.Endpoints { return spec.Endpoints{Nodes: nodes} }
+func podsOn(nodes ...string) spec.Endpoints { return spec.Endpoints{IPv4: spec.Backends{Nodes: nodes}} }
 
 func node(name string) Node {
 	o := &corev1.Node{ObjectMeta: named(name)}

@@ -140,6 +140,8 @@ func rules() []rule {
 		{"pools hold no address of the cluster", poolsHoldNodes},
 		{"nodes may announce", nodesExcluded},
 		{"interfaces are up", interfacesUp},
+		{"no other host has an address of ours", conflicts},
+		{"kube-proxy is healthy", dataplane},
 		{"kube-proxy answers no ARP of its own", strictARP},
 		{"something carries the packets", carriesPackets},
 		{"k3s ServiceLB is off", serviceLB},

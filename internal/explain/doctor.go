@@ -158,7 +158,7 @@ func configured(d *diagnosis) (out []Finding) {
 		out = append(out, problem("Create one: docs/addresses.md shows how.", "there is no IPAddressPool: no Service gets an address"))
 	}
 	for _, p := range d.snapshot.Pools {
-		if !slices.ContainsFunc(d.snapshot.L2Advertisements, func(a spec.L2Advertisement) bool { return a.SelectsPool(p.Name) }) {
+		if len(d.snapshot.L2Of(p.Name)) == 0 {
 			out = append(out, problem("Create an L2Advertisement that names the pool.", "no advertisement selects pool %s: nobody answers for its addresses", p.Name))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
@@ -33,8 +34,8 @@ func nodesExcluded(d *diagnosis) []Finding {
 		}
 	}
 	var out []Finding
-	if len(d.Nodes) > 0 && excluded == len(d.Nodes) {
-		out = append(out, problem("kubectl label nodes --all "+corev1.LabelNodeExcludeBalancers+"-",
+	if len(d.Nodes) > 0 && excluded == len(d.Nodes) && d.Rules.Exclude == spec.ExcludeHonour {
+		out = append(out, problem("kubectl label nodes --all "+corev1.LabelNodeExcludeBalancers+"-, or --exclude-lb-label=auto",
 			"all %d nodes are labelled %s: nobody may announce. kubeadm labels control planes so, which in a small cluster are all nodes", excluded, corev1.LabelNodeExcludeBalancers))
 	}
 	if len(draining) > 0 {
@@ -59,6 +60,30 @@ func interfacesUp(d *diagnosis) (out []Finding) {
 			out = append(out, problem("Look at cables, switch ports and `ip link` on the node.", "every interface of node %s is down", n.Object.Name))
 		}
 	}
+	return out
+}
+
+// conflicts: a host outside of the cluster has an address of ours.
+func conflicts(d *diagnosis) (out []Finding) {
+	for _, n := range d.Nodes {
+		if n.Status == nil {
+			continue
+		}
+		for _, c := range n.Status.Status.L2.Conflicts {
+			out = append(out, problem(do("Conflict"), "host %s has %s too: node %s heard it on %s", strings.TrimSpace(c.MAC+" "+c.Node), c.Address, n.Object.Name, c.Interface))
+		}
+	}
+	return out
+}
+
+// dataplane: kube-proxy says of itself that it does not work.
+func dataplane(d *diagnosis) (out []Finding) {
+	for name, reason := range d.Refusals() {
+		if reason == plan.ReasonDataplane {
+			out = append(out, problem(do(reason), "kube-proxy on node %s says that it is not healthy: the node announces nothing new", name))
+		}
+	}
+	slices.SortFunc(out, func(a, b Finding) int { return strings.Compare(a.Text, b.Text) })
 	return out
 }
 

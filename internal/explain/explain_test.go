@@ -204,3 +204,44 @@ func TestNodeAndPool(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// TestWhatSpeakersSay: what keeps a speaker from answering, and who else has the address, is told where it matters.
+func TestWhatSpeakersSay(t *testing.T) {
+	on := func(edit func(*v1beta1.SpeakerL2)) Facts {
+		f := healthy()
+		owner := Look(f).owners[netip.MustParseAddr("192.0.2.10")]
+		for _, n := range f.Nodes {
+			if n.Object.Name == owner {
+				edit(&n.Status.Status.L2)
+			}
+		}
+		return f
+	}
+	held := on(func(l *v1beta1.SpeakerL2) {
+		l.Addresses, l.Problems = nil, []v1beta1.SpeakerProblem{{Reason: "Probing", Addresses: []string{"192.0.2.9-192.0.2.10"}}}
+	})
+	want(t, Look(held).Service(key("web")), "announcer", "Probing")
+	fought := on(func(l *v1beta1.SpeakerL2) {
+		l.Conflicts = []v1beta1.SpeakerConflict{{Address: "192.0.2.10", MAC: "02:00:00:00:00:99", Interface: "eth0"}}
+	})
+	want(t, Look(fought).Service(key("web")), "conflict", "Conflict")
+}
+
+// TestPresentOwner: who claims an address keeps it, whoever would be elected otherwise.
+func TestPresentOwner(t *testing.T) {
+	a := netip.MustParseAddr("192.0.2.10")
+	for _, n := range []string{"n1", "n2"} {
+		f := healthy(func(f *Facts) {
+			for i := range f.Nodes {
+				if f.Nodes[i].Object.Name == n {
+					f.Nodes[i].Status.Status.L2 = v1beta1.SpeakerL2{Addresses: []string{"192.0.2.10"}, Claims: []v1beta1.SpeakerClaim{{Epoch: 3, Addresses: []string{"192.0.2.10"}}}}
+				}
+			}
+		})
+		v := Look(f)
+		if got := v.Owner(a); got != n {
+			t.Errorf("%s claims it, but %s is said to be the owner", n, got)
+		}
+		want(t, v.Service(key("web")), "", "")
+	}
+}

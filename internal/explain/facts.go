@@ -25,6 +25,7 @@ type Facts struct {
 	Used         []spec.Occupied // addresses that the cluster uses itself
 	Nodes        []Node
 	Controller   Controller
+	Rules        spec.NodeRules
 	Endpoints    map[types.NamespacedName]spec.Endpoints // of all Services, where asked for
 	OursIs       func(*corev1.Service) bool              // tells of any Service whether Belfry serves it
 }
@@ -96,8 +97,11 @@ func (f Facts) Alive(n Node) bool {
 
 func (p Pod) running() bool { return p.Name != "" }
 
-// StateReady is what a speaker says of itself when it may acquire addresses.
-const StateReady = "ready"
+// What a speaker says of itself.
+const (
+	StateReady      = "ready" // it may acquire addresses
+	StateRestarting = "restarting"
+)
 
 // world is what a plan is made from.
 func (f Facts) world(snapshot *spec.Snapshot) plan.World {
@@ -108,24 +112,56 @@ func (f Facts) world(snapshot *spec.Snapshot) plan.World {
 		}
 	}
 	slices.SortFunc(w.Services, func(a, b plan.Service) int { return compareKeys(a.Key, b.Key) })
-	for _, n := range f.Nodes {
-		w.Nodes = append(w.Nodes, f.planNode(n))
-	}
-	slices.SortFunc(w.Nodes, func(a, b plan.Node) int { return strings.Compare(a.Name, b.Name) })
+	w.Nodes = f.planNodes()
 	return w
 }
 
+// planNodes are sorted by name.
+func (f Facts) planNodes() []plan.Node {
+	nodes := make([]plan.Node, len(f.Nodes))
+	for i, n := range f.Nodes {
+		nodes[i] = f.planNode(n)
+	}
+	plan.Settle(nodes, f.Rules)
+	slices.SortFunc(nodes, func(a, b plan.Node) int { return strings.Compare(a.Name, b.Name) })
+	return nodes
+}
+
+// planNode is what can be seen of a node. Whether it may take addresses from others that are well is not: it may not.
 func (f Facts) planNode(n Node) plan.Node {
 	out := plan.Node{Node: spec.ParseNode(n.Object), Alive: f.Alive(n)}
 	if n.Status == nil {
 		return out
 	}
-	out.Ready = n.Status.Status.State == StateReady
-	for _, i := range n.Status.Status.Interfaces {
+	s := n.Status.Status
+	out.Ready, out.Away = s.State == StateReady, s.State == StateRestarting
+	out.Dataplane = plan.Dataplane(s.Dataplane)
+	for _, i := range s.Interfaces {
 		out.Interfaces = append(out.Interfaces, planInterface(i))
 	}
+	out.Claims = claims(s.L2)
 	return out
 }
+
+// claims are the addresses that the speaker holds against the others.
+func claims(s v1beta1.SpeakerL2) (out []plan.Claim) {
+	for _, c := range s.Claims {
+		for _, text := range c.Addresses {
+			r, err := spec.ParseRange(text)
+			if err != nil || r.Size() > mostClaims {
+				continue
+			}
+			for a := r.From; r.Contains(a); a = a.Next() {
+				out = append(out, plan.Claim{Addr: a, Epoch: uint64(c.Epoch)}) // #nosec G115 -- a count
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b plan.Claim) int { return a.Addr.Compare(b.Addr) })
+	return out
+}
+
+// mostClaims is more than a range of claims can hold: a status that says otherwise is wrong.
+const mostClaims = 1 << 20
 
 // planInterface reads an interface as its speaker shows it: IPv6 is spoken from a link-local address.
 func planInterface(i v1beta1.SpeakerInterface) plan.Interface {
@@ -166,5 +202,11 @@ func compareKeys(a, b types.NamespacedName) int {
 	return strings.Compare(a.Name, b.Name)
 }
 
-// Refusal tells what keeps the node from announcing anything, "" for nothing.
-func (f Facts) Refusal(n Node) spec.Reason { return f.planNode(n).Refusal() }
+// Refusals tells of each node what keeps it from announcing anything new.
+func (f Facts) Refusals() map[string]spec.Reason {
+	out := map[string]spec.Reason{}
+	for _, p := range f.planNodes() {
+		out[p.Name] = p.Refusal()
+	}
+	return out
+}

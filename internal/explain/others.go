@@ -97,10 +97,8 @@ func (v *View) Pool(name string) Explanation {
 
 func (v *View) announcedPool(e *Explanation, pool string) {
 	var names []string
-	for _, adv := range v.Snapshot.L2Advertisements {
-		if adv.SelectsPool(pool) {
-			names = append(names, "L2Advertisement "+adv.Name)
-		}
+	for _, adv := range v.Snapshot.L2Of(pool) {
+		names = append(names, "L2Advertisement "+adv.Name)
 	}
 	if names == nil {
 		e.broken("advertisement", plan.ReasonNoAdvertisement, "no advertisement selects the pool: nobody answers for its addresses")

@@ -76,8 +76,9 @@ func (v *View) Draw() Picture {
 		p.Pools = append(p.Pools, v.drawPool(o))
 	}
 	announcers := map[netip.Addr][]string{}
+	refusals := v.Refusals()
 	for _, n := range v.Nodes {
-		p.Nodes = append(p.Nodes, v.drawNode(n, announcers))
+		p.Nodes = append(p.Nodes, v.drawNode(n, refusals[n.Object.Name], announcers))
 	}
 	for _, s := range v.Services {
 		if s.Ours {
@@ -122,8 +123,8 @@ func share(used, free int64) float64 {
 }
 
 // drawNode notes who announces what, too.
-func (v *View) drawNode(n Node, announcers map[netip.Addr][]string) PictureNode {
-	p := PictureNode{Name: n.Object.Name, Reason: v.Refusal(n), Interfaces: []string{}, Addresses: []string{}}
+func (v *View) drawNode(n Node, refusal spec.Reason, announcers map[netip.Addr][]string) PictureNode {
+	p := PictureNode{Name: n.Object.Name, Reason: refusal, Interfaces: []string{}, Addresses: []string{}}
 	p.Why = vocabulary()[p.Reason].Means
 	if n.Status == nil || !v.Alive(n) {
 		return p

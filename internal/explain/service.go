@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -102,11 +103,12 @@ func (v *View) written(e *Explanation, s Service, parsed spec.Service, verdict a
 
 // announcement explains one address and returns what to say when all is well.
 func (v *View) announcement(e *Explanation, s plan.Service, a netip.Addr, pool string) string {
-	advs := v.advertisements(e, a, pool)
-	v.pods(e, s)
+	f := spec.FamilyOf(a)
+	advs := v.advertisements(e, s, a, pool)
+	v.pods(e, s, f)
 	owner, reason, message := v.elected(s.Key, a)
 	rows := v.nodeRows(s, a, pool, owner)
-	if owner == "" && advs && s.Endpoints.Any() {
+	if owner == "" && advs && s.Endpoints.Of(f).Any() {
 		e.broken("nodes", reason, message, rows...)
 		return ""
 	}
@@ -118,38 +120,53 @@ func (v *View) announcement(e *Explanation, s plan.Service, a netip.Addr, pool s
 	return fmt.Sprintf("%s is announced by node %s", a, owner)
 }
 
-func (v *View) advertisements(e *Explanation, a netip.Addr, pool string) bool {
+func (v *View) advertisements(e *Explanation, s plan.Service, a netip.Addr, pool string) bool {
+	all := v.Snapshot.L2Of(pool)
+	if len(all) == 0 {
+		e.broken("advertisement", plan.ReasonNoAdvertisement, fmt.Sprintf("no advertisement selects pool %q, which %s is from", pool, a))
+		return false
+	}
 	var names []string
-	for _, adv := range v.Snapshot.L2Advertisements {
-		if adv.SelectsPool(pool) {
-			names = append(names, "L2Advertisement "+adv.Name)
-		}
+	for _, adv := range v.world.AdvertisementsOf(s, pool) {
+		names = append(names, "L2Advertisement "+adv.Name)
 	}
 	if names == nil {
-		e.broken("advertisement", plan.ReasonNoAdvertisement, fmt.Sprintf("no advertisement selects pool %q, which %s is from", pool, a))
+		_, reason, message := v.elected(s.Key, a)
+		e.broken("advertisement", reason, message)
 		return false
 	}
 	e.ok("advertisement", fmt.Sprintf("%s of pool %s: %s", a, pool, strings.Join(names, ", ")))
 	return true
 }
 
-// pods says once where they are.
-func (v *View) pods(e *Explanation, s plan.Service) {
-	if slices.ContainsFunc(e.Links, func(l Link) bool { return l.Name == "pods" }) {
+// pods says once of each family where they are.
+func (v *View) pods(e *Explanation, s plan.Service, f spec.Family) {
+	name := "pods"
+	if len(s.Families) > 1 {
+		name = "pods " + f.String()
+	}
+	if slices.ContainsFunc(e.Links, func(l Link) bool { return l.Name == name }) {
 		return
 	}
-	switch {
-	case !s.Endpoints.Any():
-		e.broken("pods", plan.ReasonNoEndpoints, "no pod of the Service is ready")
-	case s.Endpoints.Anywhere:
-		e.ok("pods", "endpoints without a node: they count for every node")
+	switch b := s.Endpoints.Of(f); {
+	case !b.Any():
+		e.broken(name, plan.ReasonNoEndpoints, noPods(s, f))
+	case b.Anywhere:
+		e.ok(name, "endpoints without a node: they count for every node")
 	default:
 		policy := "Cluster"
 		if s.Local {
 			policy = "Local"
 		}
-		e.ok("pods", fmt.Sprintf("ready on %s; externalTrafficPolicy %s", atMost(s.Endpoints.Nodes), policy))
+		e.ok(name, fmt.Sprintf("ready on %s; externalTrafficPolicy %s", atMost(b.Nodes), policy))
 	}
+}
+
+func noPods(s plan.Service, f spec.Family) string {
+	if s.Endpoints.IPv4.Any() || s.Endpoints.IPv6.Any() {
+		return fmt.Sprintf("no pod of the Service is ready for %s", f)
+	}
+	return "no pod of the Service is ready"
 }
 
 func (v *View) nodeRows(s plan.Service, a netip.Addr, pool, owner string) (rows []Row) {
@@ -177,7 +194,11 @@ func eligible(rows []Row) (n int) {
 
 // announcer compares who should announce the address with who says that it does.
 func (v *View) announcer(e *Explanation, a netip.Addr, owner string) {
+	v.conflicts(e, a)
+	reason, hindered := v.hindrance(a, owner)
 	switch says := v.Announcers(a); {
+	case hindered && !slices.Contains(says, owner):
+		e.broken("announcer", reason, fmt.Sprintf("the speaker of %s cannot answer for %s: %s", owner, a, vocabulary()[reason].Means))
 	case len(says) == 1 && says[0] == owner:
 		e.ok("announcer", fmt.Sprintf("the speaker of %s says that it answers for %s", owner, a))
 	case len(says) == 0:
@@ -187,6 +208,42 @@ func (v *View) announcer(e *Explanation, a netip.Addr, owner string) {
 	default:
 		e.broken("announcer", ReasonSeveralAnnounce, fmt.Sprintf("%s is announced by %s", a, atMost(says)))
 	}
+}
+
+// hindrance returns what the owner's speaker says that keeps it from answering for the address.
+func (v *View) hindrance(a netip.Addr, owner string) (spec.Reason, bool) {
+	n, _ := v.node(owner)
+	if n.Status == nil {
+		return "", false
+	}
+	for _, p := range n.Status.Status.L2.Problems {
+		if within(a, p.Addresses) {
+			return spec.Reason(p.Reason), true
+		}
+	}
+	return "", false
+}
+
+// conflicts tells which other hosts were heard to have the address.
+func (v *View) conflicts(e *Explanation, a netip.Addr) {
+	for _, n := range v.Nodes {
+		if n.Status == nil {
+			continue
+		}
+		for _, c := range n.Status.Status.L2.Conflicts {
+			if c.Address == a.String() {
+				e.broken("conflict", "Conflict", fmt.Sprintf("another host, %s, has %s too: node %s heard it on %s since %s",
+					strings.TrimSpace(c.MAC+" "+c.Node), a, n.Object.Name, c.Interface, c.Since.UTC().Format(time.RFC3339)))
+			}
+		}
+	}
+}
+
+func within(a netip.Addr, list []string) bool {
+	return slices.ContainsFunc(list, func(s string) bool {
+		r, err := spec.ParseRange(s)
+		return err == nil && r.Contains(a)
+	})
 }
 
 func joined(addrs []netip.Addr) string {

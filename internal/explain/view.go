@@ -110,8 +110,10 @@ func (v *View) elect() {
 	}
 	first := v.world.Nodes[0].Name
 	p := plan.Make(v.world, first)
-	for a := range p.L2 {
-		v.owners[a] = first
+	for a, s := range p.L2 {
+		if s.Role == plan.Answer {
+			v.owners[a] = first
+		}
 	}
 	for _, h := range p.Withheld {
 		v.withheld[withheldKey{h.Service, h.Addr}] = h

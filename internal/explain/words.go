@@ -45,9 +45,17 @@ func ofSpec() map[spec.Reason]Words {
 			"a label selector does not parse",
 			"Correct the selector that the message names.",
 		},
+		spec.ReasonBadInterface: {
+			"an entry of spec.interfaces is no name and no pattern of one",
+			"Correct the entry that the message names: eth0, en*, bond[0-3].",
+		},
 		spec.ReasonBadWish: {
 			"an annotation or field of the Service cannot be understood, or contradicts another",
 			"Correct or remove the annotation that the message names.",
+		},
+		spec.ReasonSettingsDiffer: {
+			"an older advertisement for the same addresses has other settings, which count",
+			"Give both advertisements the same failback and conflictDetection, or let them select different addresses.",
 		},
 		spec.ReasonUnknownPool: {
 			"an advertisement names a pool that does not exist",
@@ -171,6 +179,14 @@ func ofPlan() map[spec.Reason]Words {
 // ofNodes are the reasons why a node is no candidate.
 func ofNodes() map[spec.Reason]Words {
 	return map[spec.Reason]Words{
+		plan.ReasonNodeSilent: {
+			"other speakers have found that the node does not answer at all",
+			"Look at the node: it has no power, or its network is cut.",
+		},
+		plan.ReasonDataplane: {
+			"kube-proxy on the node says that it is not healthy, or is still to come",
+			"Look at kube-proxy on the node: curl 127.0.0.1:10256/healthz there says what it says.",
+		},
 		plan.ReasonNotSelected: {
 			"no advertisement of the address selects the node",
 			"Change nodeSelectors of the advertisement, or the node's labels, if the node should announce.",

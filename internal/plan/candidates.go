@@ -6,25 +6,21 @@ import (
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-// Candidate is a node and what keeps it from announcing an address; Reason is "" when nothing does.
+// Candidate is a node and what keeps it from acquiring an address; Reason is "" when nothing does.
 type Candidate struct {
 	Node   string
 	Reason spec.Reason
 }
 
-// Candidates tells of every node whether it could announce an address of the Service on the local network, in the order
-// of World.Nodes. Which of them does, Make decides.
+// Candidates tells of every node whether it could acquire an address of the Service on the local network, in the order of
+// World.Nodes. Which of them has it, Make decides.
 func (w World) Candidates(s Service, a netip.Addr, pool string) []Candidate {
-	var advs []spec.L2Advertisement
-	for _, adv := range w.Config.L2Advertisements {
-		if adv.SelectsPool(pool) {
-			advs = append(advs, adv)
-		}
-	}
+	f := spec.FamilyOf(a)
+	advs := w.AdvertisementsOf(s, pool)
 	out := make([]Candidate, len(w.Nodes))
 	for i, n := range w.Nodes {
-		_, reason := n.eligible(advs, spec.FamilyOf(a))
-		if reason == "" && !CanServe(s, n.Name) {
+		reason := n.runner(i, advs, f).reason
+		if reason == "" && !CanServe(s, f, n.Name) {
 			reason = ReasonNoLocalEndpoint
 		}
 		out[i] = Candidate{n.Name, reason}
@@ -32,5 +28,15 @@ func (w World) Candidates(s Service, a netip.Addr, pool string) []Candidate {
 	return out
 }
 
-// Refusal tells what keeps the node from announcing anything, "" for nothing.
+// AdvertisementsOf returns those that announce the Service's addresses of the pool on the local network.
+func (w World) AdvertisementsOf(s Service, pool string) (advs []spec.L2Advertisement) {
+	for _, a := range w.Config.L2Of(pool) {
+		if a.SelectsService(s.Labels) {
+			advs = append(advs, a)
+		}
+	}
+	return advs
+}
+
+// Refusal tells what keeps the node from acquiring anything, "" for nothing.
 func (n Node) Refusal() spec.Reason { return n.canAcquire() }

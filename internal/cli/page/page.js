@@ -81,11 +81,19 @@ function showWhy(e) {
   $('why-words').replaceChildren(...words.flatMap(([k, v]) => [make('dt', {}, k), make('dd', {}, v)]));
   $('why-links').replaceChildren(...e.links.map((l) => {
     const li = make('li', {}, make('span', {class: l.state}, signs[l.state] + ' '), make('b', {}, l.name), ` ${l.reason ? l.reason + ': ' : ''}${l.text}`);
-    if (l.do && l !== bad) li.append(make('div', {class: 'dim'}, '→ ' + l.do));
+    if (l.do && !(bad && l.name === bad.name && l.reason === bad.reason)) li.append(make('div', {class: 'dim'}, '→ ' + l.do));
     if (l.rows) li.append(make('ul', {}, ...l.rows.map((r) => make('li', {}, make('span', {class: r.state}, signs[r.state] + ' '), make('b', {}, r.name), ` ${r.reason ? r.reason + ': ' : ''}${r.text}`))));
     return li;
   }));
-  $('why').hidden = false;
+  aside(true);
+}
+
+// aside opens or closes the explanation; the rest makes room for it where there is some.
+function aside(open) {
+  if ($('why').hidden !== open) return;
+  $('why').hidden = !open;
+  document.body.classList.toggle('asked', open);
+  if (state.picture) show();
 }
 
 async function ask(what) {
@@ -99,7 +107,7 @@ async function ask(what) {
 function close() {
   state.asked = '';
   history.replaceState(null, '', location.pathname);
-  $('why').hidden = true;
+  aside(false);
 }
 
 function follow() {
