@@ -64,7 +64,7 @@ func TestServices(t *testing.T) {
 	want := []row{
 		{"api", spec.Endpoints{IPv4: spec.Backends{Nodes: []string{"n3"}}}},
 		{"bare", spec.Endpoints{}},
-		{"web", spec.Endpoints{IPv4: spec.Backends{Nodes: []string{"n1", "n2"}}}},
+		{"web", spec.Endpoints{IPv4: spec.Backends{Nodes: []string{"n1", "n2"}, Counts: []int{1, 2}}}},
 	}
 	if diff := cmp.Diff(want, rows, equalPrefixes); diff != "" {
 		t.Error(diff)

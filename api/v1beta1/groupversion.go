@@ -21,6 +21,10 @@ func AddToScheme(s *runtime.Scheme) error {
 		&IPAddressPool{}, &IPAddressPoolList{},
 		&IPReservation{}, &IPReservationList{},
 		&L2Advertisement{}, &L2AdvertisementList{},
+		&BGPPeer{}, &BGPPeerList{},
+		&BGPAdvertisement{}, &BGPAdvertisementList{},
+		&Community{}, &CommunityList{},
+		&BFDProfile{}, &BFDProfileList{},
 		&SpeakerStatus{}, &SpeakerStatusList{},
 	)
 	metav1.AddToGroupVersion(s, gv)

@@ -48,6 +48,8 @@ const (
 	ConditionReady = "Ready"
 	// ConditionExhausted on a pool tells whether it has no free address of some family left.
 	ConditionExhausted = "Exhausted"
+	// ConditionEstablished on a BGPPeer tells whether every node that should has a session with the router.
+	ConditionEstablished = "Established"
 	// ConditionReserved on an IPReservation tells whether it has the addresses it asks for, and if not, why.
 	ConditionReserved = "Allocated"
 )

@@ -142,6 +142,10 @@ type SpeakerStatusStatus struct {
 	//
 	// +optional
 	L2 SpeakerL2 `json:"l2,omitempty"`
+	// BGP is how the sessions with routers are.
+	//
+	// +optional
+	BGP SpeakerBGP `json:"bgp,omitempty"`
 	// Withdrawn lists the UIDs of Services that are being deleted and about which this speaker is silent. It is written only
 	// where the controller uses a finalizer (--service-finalizer), and each stays until the Service is gone.
 	//

@@ -102,7 +102,9 @@ func (n Node) canAcquire() spec.Reason {
 // CanServe tells whether packets for an address of this family of the Service that reach the node reach a pod: with
 // externalTrafficPolicy Local the node must have an endpoint of the family, else any one anywhere will do. Layer 2 and BGP
 // share it.
-func CanServe(s Service, f spec.Family, node string) bool {
+func CanServe(s Service, f spec.Family, node string) bool { return s.servedOn(f, node) }
+
+func (s *Service) servedOn(f spec.Family, node string) bool {
 	if s.Local {
 		return s.Endpoints.Of(f).On(node)
 	}

@@ -13,6 +13,7 @@ type World struct {
 	Services []Service // of our class, marked by our controller
 	Nodes    []Node    // of the cluster, whether a speaker runs there or not, by name
 	Own      Own       // what only the node that is planned for knows
+	BGP      OwnBGP    // the same of BGP
 }
 
 // Own is what a node knows of its own doing. Whoever plans for another node leaves it empty.
@@ -40,6 +41,7 @@ type Node struct {
 	Dataplane  Dataplane
 	Interfaces []Interface // as last known when its speaker is away
 	Facts
+	BGP BGPFacts
 }
 
 // Facts is what a speaker tells about addresses, for all to know.

@@ -36,7 +36,8 @@ func TestParseEndpoints(t *testing.T) {
 		want Backends
 	}{
 		{"none", nil, Backends{}},
-		{"ready ones, each node once, of all slices", [][]discoveryv1.Endpoint{{endpoint("b", "yy"), endpoint("a", "yy")}, {endpoint("a", "yy")}}, Backends{Nodes: []string{"a", "b"}}},
+		{"ready ones, each node once, of all slices", [][]discoveryv1.Endpoint{{endpoint("b", "yy"), endpoint("a", "yy")}, {endpoint("a", "yy")}}, Backends{Nodes: []string{"a", "b"}, Counts: []int{2, 1}}},
+		{"several without a node", [][]discoveryv1.Endpoint{{endpoint("", "yy"), endpoint("", "yy")}}, Backends{Nodes: nil, Anywhere: true, Floating: 2}},
 		{"unset is ready", [][]discoveryv1.Endpoint{{endpoint("a", "--")}}, Backends{Nodes: []string{"a"}}},
 		{"a ready one hides those that only serve", [][]discoveryv1.Endpoint{{endpoint("a", "yy"), endpoint("b", "ny")}}, Backends{Nodes: []string{"a"}}},
 		{"without a ready one those that serve count", [][]discoveryv1.Endpoint{{endpoint("a", "nn"), endpoint("b", "ny")}}, Backends{Nodes: []string{"b"}}},
@@ -96,6 +97,7 @@ func TestParseNode(t *testing.T) {
 	}
 	ready, cut := condition(corev1.NodeReady, "True"), condition(corev1.NodeNetworkUnavailable, "True")
 	excluded := map[string]string{corev1.LabelNodeExcludeBalancers: ""}
+	drained := map[string]string{v1beta1.Drain: ""}
 	for _, c := range []struct {
 		name string
 		node corev1.Node
@@ -106,7 +108,7 @@ func TestParseNode(t *testing.T) {
 		{"without network", corev1.Node{Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{cut, ready}}}, Node{}},
 		{"unknown", corev1.Node{Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{condition(corev1.NodeReady, "Unknown")}}}, Node{}},
 		{"excluded", corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: excluded}}, Node{Excluded: true, Labels: labels.Set(excluded)}},
-		{"drained by annotation", corev1.Node{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1beta1.Drain: ""}}}, Node{Draining: true}},
+		{"drained by annotation", corev1.Node{ObjectMeta: metav1.ObjectMeta{Annotations: drained}}, Node{Draining: true, Annotations: drained}},
 		{"drained by taint", corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: v1beta1.Drain, Effect: "NoSchedule"}}}}, Node{Draining: true}},
 		{"out of service", corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: corev1.TaintNodeOutOfService, Effect: "NoExecute"}}}}, Node{Draining: true}},
 		{"cordoned", corev1.Node{Spec: corev1.NodeSpec{Unschedulable: true, Taints: []corev1.Taint{{Key: corev1.TaintNodeUnschedulable}}}}, Node{Cordoned: true}},

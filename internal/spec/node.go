@@ -1,6 +1,8 @@
 package spec
 
 import (
+	"net/netip"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -15,11 +17,29 @@ type Node struct {
 	Excluded bool // labelled node.kubernetes.io/exclude-from-external-load-balancers, whatever the value
 	Draining bool // drain taint or annotation of ours, or the out-of-service taint
 	Cordoned bool // unschedulable
+
+	Annotations map[string]string
+	Addresses   []netip.Addr // of type InternalIP
+}
+
+// internal returns the first InternalIP of the family, an invalid address where there is none.
+func (n Node) internal(f Family) netip.Addr {
+	for _, a := range n.Addresses {
+		if FamilyOf(a) == f {
+			return a
+		}
+	}
+	return netip.Addr{}
 }
 
 // ParseNode reads a Node, as far as it can be read alone: see NodeRules.
 func ParseNode(o *corev1.Node) Node {
-	n := Node{Name: o.Name, Labels: o.Labels, Cordoned: o.Spec.Unschedulable}
+	n := Node{Name: o.Name, Labels: o.Labels, Annotations: o.Annotations, Cordoned: o.Spec.Unschedulable}
+	for _, a := range o.Status.Addresses {
+		if ip, err := parseAddr(a.Address); err == nil && a.Type == corev1.NodeInternalIP {
+			n.Addresses = append(n.Addresses, ip)
+		}
+	}
 	network := true
 	for _, c := range o.Status.Conditions {
 		switch c.Type {

@@ -22,6 +22,32 @@ const (
 	ReasonSettingsDiffer Reason = "SettingsDiffer"
 )
 
+// Reasons of parsing what is announced with BGP.
+const (
+	// ReasonUnknownTemplate: spec.base names no BGPPeer, or one that is no template.
+	ReasonUnknownTemplate Reason = "UnknownTemplate"
+	// ReasonIncomplete: a BGPPeer leaves out what its template does not give either.
+	ReasonIncomplete Reason = "Incomplete"
+	// ReasonContradiction: fields that exclude each other, or that do not go with the node's own values.
+	ReasonContradiction Reason = "Contradiction"
+	// ReasonBadValue: a field's value is out of its range.
+	ReasonBadValue Reason = "BadValue"
+	// ReasonNodeValue: a node lacks the label or annotation from which a field is taken, or it does not parse.
+	ReasonNodeValue Reason = "BadNodeValue"
+	// ReasonUnknownPeer: an advertisement names a BGPPeer that does not exist.
+	ReasonUnknownPeer Reason = "UnknownPeer"
+	// ReasonUnknownProfile: a BGPPeer names a BFDProfile that does not exist.
+	ReasonUnknownProfile Reason = "UnknownBFDProfile"
+	// ReasonBadCommunity: a community does not parse.
+	ReasonBadCommunity Reason = "BadCommunity"
+	// ReasonUnknownCommunity: an advertisement names an alias that no Community defines.
+	ReasonUnknownCommunity Reason = "UnknownCommunity"
+	// ReasonAmbiguousCommunity: two Communities define an alias differently; the older one's counts.
+	ReasonAmbiguousCommunity Reason = "AmbiguousCommunity"
+	// ReasonAttributesDiffer: two advertisements want different attributes for the same routes; the older one's count.
+	ReasonAttributesDiffer Reason = "AttributesDiffer"
+)
+
 // Problem is what is wrong with one object, in words for its owner.
 type Problem struct {
 	Kind    string // "IPAddressPool", "L2Advertisement", "Service"

@@ -13,6 +13,11 @@ import (
 type Objects struct {
 	Pools            []v1beta1.IPAddressPool
 	L2Advertisements []v1beta1.L2Advertisement
+
+	BGPPeers          []v1beta1.BGPPeer
+	BGPAdvertisements []v1beta1.BGPAdvertisement
+	Communities       []v1beta1.Community
+	BFDProfiles       []v1beta1.BFDProfile
 }
 
 // Snapshot is everything that users configured, valid and sorted by name. Nobody changes it once it is made.
@@ -20,6 +25,7 @@ type Snapshot struct {
 	Pools            []Pool
 	PoolLabels       map[string]labels.Set // of every IPAddressPool, usable or not; none is nil
 	L2Advertisements []L2Advertisement
+	BGP              BGP
 }
 
 // Parse reads the configuration. Objects that cannot be used are left out of the Snapshot and have a Problem; a Problem
@@ -42,6 +48,9 @@ func Parse(o Objects) (*Snapshot, []Problem) {
 		}
 	}
 	problems = append(problems, s.differences()...)
+	var ofBGP []Problem
+	s.BGP, ofBGP = parseAllBGP(o, s.PoolLabels)
+	problems = append(problems, ofBGP...)
 	slices.SortFunc(s.L2Advertisements, func(a, b L2Advertisement) int { return cmp.Compare(a.Name, b.Name) })
 	return s, problems
 }
