@@ -53,7 +53,7 @@ func (a *app) completeSubjects(cmd *cobra.Command, args []string, prefix string)
 	}
 	kind, _, ok := strings.Cut(prefix, "/")
 	if !ok {
-		return starting([]string{"svc/", "ip/", "node/", "pool/"}, prefix), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+		return starting([]string{"svc/", "ip/", "node/", "pool/", "peer/"}, prefix), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 	}
 	var names []string
 	switch kind {
@@ -62,6 +62,8 @@ func (a *app) completeSubjects(cmd *cobra.Command, args []string, prefix string)
 		names = a.names(cmd.Context(), corev1.SchemeGroupVersion.WithKind("Service"), client.InNamespace(namespace), ofLoadBalancers())
 	case "node":
 		names = a.names(cmd.Context(), corev1.SchemeGroupVersion.WithKind("Node"))
+	case "peer":
+		names = a.names(cmd.Context(), v1beta1.GroupVersion().WithKind("BGPPeer"))
 	case "pool":
 		names = a.names(cmd.Context(), v1beta1.GroupVersion().WithKind("IPAddressPool"))
 	}

@@ -19,7 +19,7 @@ import (
 
 // subject is what is to be explained.
 type subject struct {
-	kind      string // "svc", "ip", "node", "pool"
+	kind      string // "svc", "ip", "node", "pool", "peer"
 	name      string
 	namespace string
 }
@@ -27,7 +27,7 @@ type subject struct {
 func (a *app) newExplain() *cobra.Command {
 	var o output
 	cmd := &cobra.Command{
-		Use:   "explain svc/NAME | ip/ADDRESS | node/NAME | pool/NAME",
+		Use:   "explain svc/NAME | ip/ADDRESS | node/NAME | pool/NAME | peer/NAME",
 		Short: "Why: the whole chain in order, the first broken link on top",
 		Example: `  kubectl belfry explain svc/web -n shop
   kubectl belfry explain ip/192.0.2.10
@@ -56,7 +56,7 @@ func (a *app) newExplain() *cobra.Command {
 func (a *app) subjectOf(arg string) (subject, error) {
 	kind, name, ok := strings.Cut(arg, "/")
 	if !ok || name == "" {
-		return subject{}, fmt.Errorf("%q is no KIND/NAME: write svc/NAME, ip/ADDRESS, node/NAME or pool/NAME", arg)
+		return subject{}, fmt.Errorf("%q is no KIND/NAME: write svc/NAME, ip/ADDRESS, node/NAME, pool/NAME or peer/NAME", arg)
 	}
 	s := subject{name: name}
 	switch strings.ToLower(kind) {
@@ -74,8 +74,10 @@ func (a *app) subjectOf(arg string) (subject, error) {
 		s.kind = "node"
 	case "pool", "ippool", "ipaddresspool":
 		s.kind = "pool"
+	case "peer", "bgppeer":
+		s.kind = "peer"
 	default:
-		return s, fmt.Errorf("%q cannot be explained: write svc/NAME, ip/ADDRESS, node/NAME or pool/NAME", arg)
+		return s, fmt.Errorf("%q cannot be explained: write svc/NAME, ip/ADDRESS, node/NAME, pool/NAME or peer/NAME", arg)
 	}
 	return s, nil
 }
@@ -117,6 +119,8 @@ func explainIn(v *explain.View, s subject) explain.Explanation {
 		return v.Address(a)
 	case "node":
 		return v.Node(s.name)
+	case "peer":
+		return v.Peer(s.name)
 	}
 	return v.Pool(s.name)
 }

@@ -54,6 +54,10 @@ type gatherer struct {
 type raw struct {
 	pools        v1beta1.IPAddressPoolList
 	l2           v1beta1.L2AdvertisementList
+	bgp          v1beta1.BGPAdvertisementList
+	peers        v1beta1.BGPPeerList
+	communities  v1beta1.CommunityList
+	profiles     v1beta1.BFDProfileList
 	reservations v1beta1.IPReservationList
 	statuses     v1beta1.SpeakerStatusList
 	nodes        corev1.NodeList
@@ -74,7 +78,7 @@ func (g gatherer) facts(ctx context.Context, what need) (explain.Facts, error) {
 		all.Go(func() error { return g.read(ctx, l, opts...) })
 	}
 	system := client.InNamespace(g.system)
-	for _, l := range []client.ObjectList{&r.pools, &r.l2, &r.statuses, &r.nodes} {
+	for _, l := range []client.ObjectList{&r.pools, &r.l2, &r.bgp, &r.peers, &r.communities, &r.profiles, &r.statuses, &r.nodes} {
 		read(l)
 	}
 	all.Go(func() error {
@@ -169,8 +173,11 @@ func (g gatherer) endpointsOf(ctx context.Context, f *explain.Facts, key types.N
 // join puts together what was read.
 func (g gatherer) join(r *raw) (explain.Facts, error) {
 	f := explain.Facts{
-		Now:        g.now(),
-		Objects:    spec.Objects{Pools: r.pools.Items, L2Advertisements: r.l2.Items},
+		Now: g.now(),
+		Objects: spec.Objects{
+			Pools: r.pools.Items, L2Advertisements: r.l2.Items, BGPPeers: r.peers.Items, BGPAdvertisements: r.bgp.Items,
+			Communities: r.communities.Items, BFDProfiles: r.profiles.Items,
+		},
 		Namespaces: map[string]labels.Set{}, Reservations: r.reservations.Items,
 	}
 	s := settingsOf(r.deployments.Items)

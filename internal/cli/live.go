@@ -98,7 +98,8 @@ func (a *app) newStore(c *cluster) (cache.Cache, error) {
 
 // watchable lists the kinds that are needed and may be read.
 func (a *app) watchable(ctx context.Context, c *cluster, what need) []client.Object {
-	kinds := []client.Object{&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.SpeakerStatus{}, &corev1.Node{}}
+	kinds := []client.Object{&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.BGPAdvertisement{}, &v1beta1.BGPPeer{}, &v1beta1.Community{}, &v1beta1.BFDProfile{},
+		&v1beta1.SpeakerStatus{}, &corev1.Node{}}
 	if what&(needServices|needEndpoints) != 0 {
 		kinds = append(kinds, &corev1.Service{}, &v1beta1.IPReservation{}, &corev1.Namespace{})
 	}

@@ -159,12 +159,20 @@ func (a *app) refOf(arg string) (explain.Ref, error) {
 		r.Kind, namespaced = "IPReservation", true
 	case "pool", "ippool", "ipaddresspool":
 		r.Kind = "IPAddressPool"
+	case "bgpadv", "bgpadvertisement":
+		r.Kind = "BGPAdvertisement"
+	case "peer", "bgppeer":
+		r.Kind = "BGPPeer"
+	case "community":
+		r.Kind = "Community"
+	case "bfdprofile":
+		r.Kind = "BFDProfile"
 	case "l2adv", "l2advertisement":
 		r.Kind = "L2Advertisement"
 	case "node", "no":
 		r.Kind = "Node"
 	default:
-		return r, fmt.Errorf("--delete %s: write svc/NAME, pool/NAME, l2adv/NAME, reservation/NAME or node/NAME", arg)
+		return r, fmt.Errorf("--delete %s: write svc/NAME, pool/NAME, l2adv/NAME, bgpadv/NAME, peer/NAME, community/NAME, bfdprofile/NAME, reservation/NAME or node/NAME", arg)
 	}
 	var err error
 	r.Namespace, err = a.namespace(namespaced)

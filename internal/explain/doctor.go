@@ -158,8 +158,8 @@ func configured(d *diagnosis) (out []Finding) {
 		out = append(out, problem("Create one: docs/addresses.md shows how.", "there is no IPAddressPool: no Service gets an address"))
 	}
 	for _, p := range d.snapshot.Pools {
-		if len(d.snapshot.L2Of(p.Name)) == 0 {
-			out = append(out, problem("Create an L2Advertisement that names the pool.", "no advertisement selects pool %s: nobody answers for its addresses", p.Name))
+		if (&View{Snapshot: d.snapshot}).advertised(p.Name) == nil {
+			out = append(out, problem("Create an L2Advertisement or a BGPAdvertisement that names the pool.", "no advertisement selects pool %s: nobody answers for its addresses", p.Name))
 		}
 	}
 	return out

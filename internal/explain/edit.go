@@ -37,6 +37,14 @@ func (f Facts) Apply(o any) (Facts, error) {
 	case *v1beta1.L2Advertisement:
 		f.Objects.L2Advertisements = put(f, f.Objects.L2Advertisements, *o, func(p *v1beta1.L2Advertisement) *metav1.ObjectMeta { return &p.ObjectMeta },
 			func(p *v1beta1.L2Advertisement, old v1beta1.L2Advertisement) { p.Status = old.Status })
+	case *v1beta1.BGPAdvertisement:
+		f.Objects.BGPAdvertisements = put(f, f.Objects.BGPAdvertisements, *o, func(p *v1beta1.BGPAdvertisement) *metav1.ObjectMeta { return &p.ObjectMeta }, nil)
+	case *v1beta1.BGPPeer:
+		f.Objects.BGPPeers = put(f, f.Objects.BGPPeers, *o, func(p *v1beta1.BGPPeer) *metav1.ObjectMeta { return &p.ObjectMeta }, nil)
+	case *v1beta1.Community:
+		f.Objects.Communities = put(f, f.Objects.Communities, *o, func(p *v1beta1.Community) *metav1.ObjectMeta { return &p.ObjectMeta }, nil)
+	case *v1beta1.BFDProfile:
+		f.Objects.BFDProfiles = put(f, f.Objects.BFDProfiles, *o, func(p *v1beta1.BFDProfile) *metav1.ObjectMeta { return &p.ObjectMeta }, nil)
 	case *v1beta1.IPReservation:
 		f.Reservations = put(f, f.Reservations, *o, func(p *v1beta1.IPReservation) *metav1.ObjectMeta { return &p.ObjectMeta },
 			func(p *v1beta1.IPReservation, old v1beta1.IPReservation) { p.Status = old.Status })
@@ -53,14 +61,16 @@ func (f Facts) Apply(o any) (Facts, error) {
 	return f, nil
 }
 
-// put returns the list with o in it; meta finds its metadata, keep takes over what o does not say.
+// put returns the list with o in it; meta finds its metadata, keep takes over what o does not say, nil where nothing asks for it.
 func put[T any](f Facts, list []T, o T, meta func(*T) *metav1.ObjectMeta, keep func(o *T, old T)) []T {
 	m := meta(&o)
 	out := slices.Clone(list)
 	for i := range out {
 		if old := meta(&out[i]); old.Name == m.Name && old.Namespace == m.Namespace {
 			inherit(m, *old)
-			keep(&o, out[i])
+			if keep != nil {
+				keep(&o, out[i])
+			}
 			out[i] = o
 			return out
 		}
@@ -154,12 +164,20 @@ func (f Facts) applyNode(o *corev1.Node) Facts {
 
 // Delete returns the facts without an object; an error when it is not there.
 func (f Facts) Delete(r Ref) (Facts, error) {
-	before := len(f.Objects.Pools) + len(f.Objects.L2Advertisements) + len(f.Reservations) + len(f.Services) + len(f.Nodes)
+	before := f.count()
 	switch r.Kind {
 	case "IPAddressPool":
 		f.Objects.Pools = without(f.Objects.Pools, func(o v1beta1.IPAddressPool) bool { return o.Name == r.Name })
 	case "L2Advertisement":
 		f.Objects.L2Advertisements = without(f.Objects.L2Advertisements, func(o v1beta1.L2Advertisement) bool { return o.Name == r.Name })
+	case "BGPAdvertisement":
+		f.Objects.BGPAdvertisements = without(f.Objects.BGPAdvertisements, func(o v1beta1.BGPAdvertisement) bool { return o.Name == r.Name })
+	case "BGPPeer":
+		f.Objects.BGPPeers = without(f.Objects.BGPPeers, func(o v1beta1.BGPPeer) bool { return o.Name == r.Name })
+	case "Community":
+		f.Objects.Communities = without(f.Objects.Communities, func(o v1beta1.Community) bool { return o.Name == r.Name })
+	case "BFDProfile":
+		f.Objects.BFDProfiles = without(f.Objects.BFDProfiles, func(o v1beta1.BFDProfile) bool { return o.Name == r.Name })
 	case "IPReservation":
 		f.Reservations = without(f.Reservations, func(o v1beta1.IPReservation) bool { return o.Name == r.Name && o.Namespace == r.Namespace })
 	case "Service":
@@ -167,11 +185,17 @@ func (f Facts) Delete(r Ref) (Facts, error) {
 	case "Node":
 		f.Nodes = without(f.Nodes, func(n Node) bool { return n.Object.Name == r.Name })
 	}
-	after := len(f.Objects.Pools) + len(f.Objects.L2Advertisements) + len(f.Reservations) + len(f.Services) + len(f.Nodes)
-	if before == after {
+	if before == f.count() {
 		return f, fmt.Errorf("there is no %s", r)
 	}
 	return f, nil
+}
+
+// count counts what can be deleted.
+func (f Facts) count() int {
+	o := f.Objects
+	return len(o.Pools) + len(o.L2Advertisements) + len(o.BGPAdvertisements) + len(o.BGPPeers) + len(o.Communities) + len(o.BFDProfiles) +
+		len(f.Reservations) + len(f.Services) + len(f.Nodes)
 }
 
 func without[T any](list []T, drop func(T) bool) []T {

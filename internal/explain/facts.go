@@ -140,6 +140,12 @@ func (f Facts) planNode(n Node) plan.Node {
 		out.Interfaces = append(out.Interfaces, planInterface(i))
 	}
 	out.Claims = claims(s.L2)
+	for _, p := range s.BGP.Peers {
+		if p.State == v1beta1.SessionEstablished {
+			out.BGP.Established = append(out.BGP.Established, p.Name)
+		}
+	}
+	slices.Sort(out.BGP.Established)
 	return out
 }
 

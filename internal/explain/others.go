@@ -96,10 +96,7 @@ func (v *View) Pool(name string) Explanation {
 }
 
 func (v *View) announcedPool(e *Explanation, pool string) {
-	var names []string
-	for _, adv := range v.Snapshot.L2Of(pool) {
-		names = append(names, "L2Advertisement "+adv.Name)
-	}
+	names := v.advertised(pool)
 	if names == nil {
 		e.broken("advertisement", plan.ReasonNoAdvertisement, "no advertisement selects the pool: nobody answers for its addresses")
 		return

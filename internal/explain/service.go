@@ -104,39 +104,67 @@ func (v *View) written(e *Explanation, s Service, parsed spec.Service, verdict a
 // announcement explains one address and returns what to say when all is well.
 func (v *View) announcement(e *Explanation, s plan.Service, a netip.Addr, pool string) string {
 	f := spec.FamilyOf(a)
-	advs := v.advertisements(e, s, a, pool)
+	l2, bgp := v.advertisements(e, s, a, pool)
 	v.pods(e, s, f)
+	var good []string
+	if bgp {
+		good = v.routers(e, s, a, good)
+	}
+	if l2 {
+		good = v.local(e, s, a, pool, good)
+	}
+	return strings.Join(good, ", ")
+}
+
+// local explains what of an address is to be seen on the local network.
+func (v *View) local(e *Explanation, s plan.Service, a netip.Addr, pool string, good []string) []string {
 	owner, reason, message := v.elected(s.Key, a)
 	rows := v.nodeRows(s, a, pool, owner)
-	if owner == "" && advs && s.Endpoints.Of(f).Any() {
+	if owner == "" && s.Endpoints.Of(spec.FamilyOf(a)).Any() {
 		e.broken("nodes", reason, message, rows...)
-		return ""
+		return good
 	}
 	if owner == "" {
-		return ""
+		return good
 	}
 	e.ok("nodes", fmt.Sprintf("%d of %d can announce %s; %s does", eligible(rows), len(rows), a, owner), rows...)
 	v.announcer(e, a, owner)
-	return fmt.Sprintf("%s is announced by node %s", a, owner)
+	return append(good, fmt.Sprintf("%s is announced by node %s", a, owner))
 }
 
-func (v *View) advertisements(e *Explanation, s plan.Service, a netip.Addr, pool string) bool {
-	all := v.Snapshot.L2Of(pool)
-	if len(all) == 0 {
-		e.broken("advertisement", plan.ReasonNoAdvertisement, fmt.Sprintf("no advertisement selects pool %q, which %s is from", pool, a))
-		return false
-	}
+// advertisements tells on which ways the address is to be announced.
+func (v *View) advertisements(e *Explanation, s plan.Service, a netip.Addr, pool string) (l2, bgp bool) {
 	var names []string
 	for _, adv := range v.world.AdvertisementsOf(s, pool) {
+		l2, names = true, append(names, "L2Advertisement "+adv.Name)
+	}
+	for _, adv := range v.Snapshot.BGP.Advertisements {
+		if adv.SelectsPool(pool, v.Snapshot.PoolLabels[pool]) && adv.SelectsService(s.Labels) {
+			bgp, names = true, append(names, "BGPAdvertisement "+adv.Name)
+		}
+	}
+	switch {
+	case names != nil:
+		e.ok("advertisement", fmt.Sprintf("%s of pool %s: %s", a, pool, strings.Join(names, ", ")))
+	case v.advertised(pool) == nil:
+		e.broken("advertisement", plan.ReasonNoAdvertisement, fmt.Sprintf("no advertisement selects pool %q, which %s is from", pool, a))
+	default:
+		e.broken("advertisement", plan.ReasonNoAdvertisement, fmt.Sprintf("the advertisements of pool %q select other Services only: %s", pool, atMost(v.advertised(pool))))
+	}
+	return l2, bgp
+}
+
+// advertised names the advertisements that select a pool.
+func (v *View) advertised(pool string) (names []string) {
+	for _, adv := range v.Snapshot.L2Of(pool) {
 		names = append(names, "L2Advertisement "+adv.Name)
 	}
-	if names == nil {
-		_, reason, message := v.elected(s.Key, a)
-		e.broken("advertisement", reason, message)
-		return false
+	for _, adv := range v.Snapshot.BGP.Advertisements {
+		if adv.SelectsPool(pool, v.Snapshot.PoolLabels[pool]) {
+			names = append(names, "BGPAdvertisement "+adv.Name)
+		}
 	}
-	e.ok("advertisement", fmt.Sprintf("%s of pool %s: %s", a, pool, strings.Join(names, ", ")))
-	return true
+	return names
 }
 
 // pods says once of each family where they are.

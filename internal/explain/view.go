@@ -24,6 +24,7 @@ type View struct {
 	world    plan.World
 	owners   map[netip.Addr]string // who is to announce on the local network
 	withheld map[withheldKey]plan.Withheld
+	plans    map[string]plan.BGPPlan // by node, as they are asked for
 }
 
 // withheldKey is an address as far as one Service goes.
@@ -34,7 +35,7 @@ type withheldKey struct {
 
 // Look works out what follows from the facts: the allocator is run on them from empty, and the plan is made.
 func Look(f Facts) *View {
-	v := &View{Facts: f}
+	v := &View{Facts: f, plans: map[string]plan.BGPPlan{}}
 	v.Snapshot, v.Problems = spec.Parse(f.Objects)
 	v.assign()
 	v.world = f.world(v.Snapshot)

@@ -25,7 +25,7 @@ func do(r spec.Reason) string { return vocabulary()[r].Do }
 
 func vocabulary() map[spec.Reason]Words {
 	all := map[spec.Reason]Words{}
-	for _, some := range []map[spec.Reason]Words{ofSpec(), ofAlloc(), ofWishes(), ofPlan(), ofNodes(), ofL2(), ofSessions(), ofOpen(), ofRoutes(), own()} {
+	for _, some := range []map[spec.Reason]Words{ofSpec(), ofBGP(), ofAlloc(), ofWishes(), ofPlan(), ofNodes(), ofL2(), ofSessions(), ofOpen(), ofRoutes(), own()} {
 		maps.Copy(all, some)
 	}
 	return all
@@ -61,6 +61,28 @@ func ofSpec() map[spec.Reason]Words {
 			"an advertisement names a pool that does not exist",
 			"Correct the name in spec.ipAddressPools, or create the pool.",
 		},
+	}
+}
+
+// ofBGP are the reasons why objects of BGP are refused, or an address is not told to routers.
+func ofBGP() map[spec.Reason]Words {
+	return map[spec.Reason]Words{
+		spec.ReasonIncomplete:         {"a field is missing that the object cannot do without", "Add the field that the message names."},
+		spec.ReasonBadValue:           {"a field has a value that cannot be", "Correct the value that the message names."},
+		spec.ReasonContradiction:      {"two settings contradict each other", "Correct one of the settings that the message names."},
+		spec.ReasonAttributesDiffer:   {"an older advertisement of the same routes has other attributes, which count", "Give both advertisements the same attributes, or let them select different addresses, nodes or peers."},
+		spec.ReasonUnknownPeer:        {"an advertisement names a BGPPeer that does not exist", "Correct the name in spec.peers, or create the BGPPeer."},
+		spec.ReasonUnknownProfile:     {"a BGPPeer names a BFDProfile that does not exist", "Correct spec.bfdProfile, or create the BFDProfile; without it the path is not watched."},
+		spec.ReasonUnknownTemplate:    {"a BGPPeer names a base that does not exist", "Correct spec.base, or create the template."},
+		spec.ReasonNodeValue:          {"a Node does not have the label or annotation from which a value of the peer is taken, or it is not understood", "Set the label or annotation that the message names on the Node."},
+		spec.ReasonBadCommunity:       {"a community is written wrongly", "Correct the community that the message names: 64512:100, or large:64512:1:2."},
+		spec.ReasonUnknownCommunity:   {"an advertisement names a community that no Community object has", "Correct the name, or add it to a Community."},
+		spec.ReasonAmbiguousCommunity: {"two Community objects give one name different values", "Rename one of the two."},
+		plan.ReasonNoPeer:             {"no BGPPeer of the node is told of the address", "Look at spec.peers of the BGPAdvertisement, and at nodeSelectors and families of the BGPPeers."},
+		plan.ReasonNoSession:          {"no node that may announce the address has a session with a router that is to be told", "See why the sessions are not established: kubectl belfry peers."},
+		plan.ReasonDuplicatePeer:      {"an older BGPPeer is the same router from the same address", "Delete one of the two BGPPeers."},
+		plan.ReasonNoEcho:             {"BFD has no echo function over several hops", "Set echoMode: false in the BFDProfile, or use one without it for this peer."},
+		plan.ReasonNoAffinity:         {"clients cannot be kept on one node: no route of the address alone is told", "Add a BGPAdvertisement with aggregationLength 32 (IPv6: 128), or use sessionAffinity: None."},
 	}
 }
 
@@ -151,7 +173,7 @@ func ofPlan() map[spec.Reason]Words {
 	return map[spec.Reason]Words{
 		plan.ReasonNoAdvertisement: {
 			"no advertisement selects the pool of the address",
-			"Create an L2Advertisement whose ipAddressPools names the pool (or is empty: all pools).",
+			"Create an L2Advertisement or BGPAdvertisement whose ipAddressPools names the pool (or is empty: all pools).",
 		},
 		plan.ReasonNoEndpoints: {
 			"no pod serves the Service",
