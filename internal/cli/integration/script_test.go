@@ -109,7 +109,7 @@ func remove(ctx context.Context, o *unstructured.Unstructured) error {
 func empty(t *testing.T) {
 	ctx := context.Background()
 	for _, o := range []client.Object{
-		&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.SpeakerStatus{}, &corev1.Node{},
+		&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.BGPAdvertisement{}, &v1beta1.BGPPeer{}, &v1beta1.SpeakerStatus{}, &corev1.Node{},
 	} {
 		if err := shared.client.DeleteAllOf(ctx, o); err != nil {
 			t.Error(err)
