@@ -125,6 +125,9 @@ func (v *View) whyNobody(key types.NamespacedName, a netip.Addr) (spec.Reason, s
 		return h.Reason, h.Message
 	}
 	_, reason, message := v.elected(key, a)
+	if reason == plan.ReasonNoAdvertisement {
+		message = "no advertisement selects its pool"
+	}
 	return reason, message
 }
 
@@ -142,13 +145,20 @@ func routeChanges(before, after *View) (out []Change) {
 		was, is := before.routes(r), after.routes(r)
 		subject := fmt.Sprintf("peer %s, from node %s", r.peer, r.node)
 		if lost := notIn(was, is); len(lost) > 0 {
-			out = append(out, Change{Says, subject, fmt.Sprintf("%d routes fewer: %s", len(lost), atMost(lost)), ""})
+			out = append(out, Change{Says, subject, routeCount(len(lost))+" fewer: "+atMost(lost), ""})
 		}
 		if got := notIn(is, was); len(got) > 0 {
-			out = append(out, Change{Says, subject, fmt.Sprintf("%d routes more: %s", len(got), atMost(got)), ""})
+			out = append(out, Change{Says, subject, routeCount(len(got))+" more: "+atMost(got), ""})
 		}
 	}
 	return out
+}
+
+func routeCount(n int) string {
+	if n == 1 {
+		return "1 route"
+	}
+	return fmt.Sprintf("%d routes", n)
 }
 
 // between names a node and a router.

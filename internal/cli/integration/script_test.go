@@ -140,7 +140,7 @@ var changing = []struct {
 	with string
 }{
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "<time>"},
-	{regexp.MustCompile(`\b\d+(m\d+)?s\b`), "<age>"},
+	{regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+s\b`), "<age>"},
 	{regexp.MustCompile(` +(\n|$)`), "$1"},
 }
 
