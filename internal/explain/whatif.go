@@ -145,10 +145,10 @@ func routeChanges(before, after *View) (out []Change) {
 		was, is := before.routes(r), after.routes(r)
 		subject := fmt.Sprintf("peer %s, from node %s", r.peer, r.node)
 		if lost := notIn(was, is); len(lost) > 0 {
-			out = append(out, Change{Says, subject, routeCount(len(lost))+" fewer: "+atMost(lost), ""})
+			out = append(out, Change{Says, subject, routeCount(len(lost)) + " fewer: " + atMost(lost), ""})
 		}
 		if got := notIn(is, was); len(got) > 0 {
-			out = append(out, Change{Says, subject, routeCount(len(got))+" more: "+atMost(got), ""})
+			out = append(out, Change{Says, subject, routeCount(len(got)) + " more: " + atMost(got), ""})
 		}
 	}
 	return out
