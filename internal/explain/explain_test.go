@@ -203,6 +203,11 @@ func TestNodeAndPool(t *testing.T) {
 	if text := transcript(far.Node("n1")); !strings.Contains(text, "note announces OtherPlan") {
 		t.Error(text)
 	}
+	far.Nodes[0].Status.ManagedFields = []metav1.ManagedFieldsEntry{{Subresource: "status", Time: new(metav1.NewTime(epoch))}}
+	links := far.Node("n1").Links
+	if text := links[len(links)-1].Text; !strings.HasSuffix(text, "so it stands since 2026-01-01T00:00:00Z") {
+		t.Error(text)
+	}
 }
 
 // TestWhatSpeakersSay: what keeps a speaker from answering, and who else has the address, is told where it matters.
