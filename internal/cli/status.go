@@ -95,9 +95,9 @@ func (a *app) statusOf(f explain.Facts) statusView {
 	}
 	for _, r := range serviceRows(f, "") {
 		s.Services.All++
-		if len(r.Addresses) == 0 || r.Allocated != "Allocated" {
+		if len(r.Addresses) == 0 || r.State != allocated {
 			s.Services.Pending++
-			s.Wrong = append(s.Wrong, wrong{fmt.Sprintf("svc/%s -n %s", r.Name, r.Namespace), strings.TrimSuffix(r.Allocated+": "+r.Message, ": ")})
+			s.Wrong = append(s.Wrong, wrong{fmt.Sprintf("svc/%s -n %s", r.Name, r.Namespace), strings.TrimSuffix(r.State+": "+r.Message, ": ")})
 		}
 	}
 	return s
@@ -146,7 +146,7 @@ func (a *app) printStatus(f explain.Facts, o *output) error {
 	fmt.Fprintf(&b, "%s  plugin %s, speakers %s\n", a.style.bold("Versions  "), s.Plugin, orNone(strings.Join(s.Versions, ", ")))
 	fmt.Fprintf(&b, "%s  %s\n", a.style.bold("Controller"), s.Controller)
 	fmt.Fprintf(&b, "%s  %d of %d nodes can announce\n", a.style.bold("Speakers  "), ready, len(s.Speakers))
-	fmt.Fprintf(&b, "%s  %d, %d without all that they ask for\n", a.style.bold("Services  "), s.Services.All, s.Services.Pending)
+	fmt.Fprintf(&b, "%s  %d, %d with something missing\n", a.style.bold("Services  "), s.Services.All, s.Services.Pending)
 	if s.Sessions.All > 0 {
 		fmt.Fprintf(&b, "%s  %d, %d not established\n", a.style.bold("Sessions  "), s.Sessions.All, s.Sessions.Pending)
 	}
