@@ -96,6 +96,7 @@ func TestNodeRows(t *testing.T) {
 		{plan.ReasonNoSpeaker, func(n *Node) { n.Pod.Name = "" }},
 		{plan.ReasonNoSpeaker, func(n *Node) { n.Status = nil }},
 		{plan.ReasonSpeakerNotReady, func(n *Node) { n.Status.Status.State = "starting" }},
+		{plan.ReasonDraining, func(n *Node) { n.Status.Status.State = StateDraining }},
 		{plan.ReasonNodeNotReady, func(n *Node) { n.Object.Status.Conditions = nil }},
 		{plan.ReasonExcluded, func(n *Node) { n.Object.Labels[corev1.LabelNodeExcludeBalancers] = "" }},
 		{plan.ReasonDraining, func(n *Node) { n.Object.Spec.Taints = []corev1.Taint{{Key: v1beta1.Drain}} }},
