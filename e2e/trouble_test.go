@@ -95,6 +95,18 @@ func (s *scene) drained(node string) {
 		if out, code, err := harness.Output(p.Do(context.Background(), "undrain", node)); code != 0 || err != nil {
 			s.Errorf("undrain ended with %d, %v: %s", code, err, out)
 		}
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		err := harness.Eventually(ctx, node+" to announce again", func(ctx context.Context) error {
+			out, _, err := harness.Output(p.Look(ctx, "explain", "node/"+node))
+			if err == nil && !strings.HasPrefix(out, "✓") {
+				err = fmt.Errorf("it is not well:\n%s", out)
+			}
+			return err
+		})
+		if err != nil {
+			s.Error(err)
+		}
 	})
 }
 
