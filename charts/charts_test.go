@@ -160,12 +160,21 @@ func TestPermissions(t *testing.T) {
 		"ClusterRole speaker: get,list,watch ipaddresspools,l2advertisements,bgppeers,bgpadvertisements,communities,bfdprofiles",
 		"ClusterRole speaker: get,list,watch,create speakerstatuses",
 		"ClusterRole speaker: update speakerstatuses/status",
+		"ClusterRole viewer: get,list,watch *",
+		"ClusterRole viewer: get,list,watch services,nodes,namespaces,pods,events",
+		"ClusterRole viewer: get,list,watch endpointslices",
+		"ClusterRole viewer: get,list,watch servicecidrs",
+		"ClusterRole viewer: get,list,watch deployments,daemonsets",
+		"ClusterRole viewer: get,list leases",
+		"ClusterRole viewer: get configmaps kube-proxy",
+		"ClusterRole viewer: get,list customresourcedefinitions",
 		"Role controller: create leases",
 		"Role controller: get,update leases " + controllers.LeaseName,
 		"Role controller: create secrets",
 		"Role controller: get,list,watch pods",
 		"Role speaker: get,list,watch pods",
 		"Role speaker: get,list,watch secrets",
+		"Role viewer: get pods/log,pods/proxy",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("permissions (-want +got):\n%s", diff)
