@@ -61,12 +61,13 @@ image: ## build the image IMAGE with ENGINE (docker, podman or nerdctl)
 	@$(ENGINE) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) ## generate deepcopy, config/crd/bases, the chart's CRDs and docs/reference from api/
+generate: $(CONTROLLER_GEN) ## generate deepcopy, config/crd/bases, the chart's CRDs and docs/reference
 	$(call say,generating from api/)
 	@$(CONTROLLER_GEN) object paths=./api/...
 	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	@tools/chart-crds.sh config/crd/bases charts/belfry/templates/crds
 	@mkdir -p docs/reference; go run -C tools ./crdref $(CURDIR)/config/crd/bases $(CURDIR)/docs/reference
+	@go test ./docs -run Reference -update >/dev/null
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## format the Go sources
