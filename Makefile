@@ -54,6 +54,11 @@ build: ## build bin/belfry, one static program
 	$(call say,building bin/belfry $(VERSION))
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/belfry ./cmd/belfry
 
+.PHONY: plugin
+plugin: ## build bin/kubectl-belfry, the kubectl plugin: put it into a folder of your PATH
+	$(call say,building bin/kubectl-belfry $(VERSION))
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/kubectl-belfry ./cmd/kubectl-belfry
+
 .PHONY: image
 image: ## build the image IMAGE with ENGINE (docker, podman or nerdctl)
 	@[ -n "$(ENGINE)" ] || { echo "belfry: no container engine found: install docker or podman, or set ENGINE (the demo and the tests need none)" >&2; exit 1; }

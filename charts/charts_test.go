@@ -147,6 +147,8 @@ func TestPermissions(t *testing.T) {
 		"ClusterRole controller: patch services/status",
 		"ClusterRole controller: get,list,watch namespaces",
 		"ClusterRole controller: get,list,watch nodes",
+		"ClusterRole controller: get,list,watch speakerstatuses",
+		"ClusterRole controller: get,list,watch endpointslices",
 		"ClusterRole controller: get,list,watch servicecidrs",
 		"ClusterRole controller: create,patch events",
 		"ClusterRole controller: get,list,watch ipaddresspools,ipreservations,l2advertisements",
@@ -156,30 +158,24 @@ func TestPermissions(t *testing.T) {
 		"ClusterRole speaker: get,list,watch ipaddresspools,l2advertisements",
 		"ClusterRole speaker: get,list,watch,create speakerstatuses",
 		"ClusterRole speaker: update speakerstatuses/status",
+		"ClusterRole viewer: get,list,watch *",
+		"ClusterRole viewer: get,list,watch services,nodes,namespaces,pods,events",
+		"ClusterRole viewer: get,list,watch endpointslices",
+		"ClusterRole viewer: get,list,watch servicecidrs",
+		"ClusterRole viewer: get,list,watch deployments,daemonsets",
+		"ClusterRole viewer: get,list leases",
+		"ClusterRole viewer: get configmaps kube-proxy",
+		"ClusterRole viewer: get,list customresourcedefinitions",
 		"Role controller: create leases",
 		"Role controller: get,update leases " + controllers.LeaseName,
 		"Role controller: create secrets",
+		"Role controller: get,list,watch pods",
 		"Role speaker: get,list,watch pods",
 		"Role speaker: get,list,watch secrets " + kube.GossipSecret,
+		"Role viewer: get pods/log,pods/proxy",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("permissions (-want +got):\n%s", diff)
-	}
-}
-
-// TestFinalizerPermissions: only where the finalizer is used may the controller look at speakers.
-func TestFinalizerPermissions(t *testing.T) {
-	objects := chart(t, "serviceFinalizer=true")
-	var all []string
-	for _, kind := range []string{"ClusterRole", "Role"} {
-		for _, r := range get[rbacv1.Role](t, objects, kind, "belfry-controller").Rules {
-			all = append(all, strings.Join(r.Verbs, ",")+" "+strings.Join(r.Resources, ","))
-		}
-	}
-	for _, want := range []string{"get,list,watch speakerstatuses", "get,list,watch pods"} {
-		if !slices.Contains(all, want) {
-			t.Errorf("the controller may not %s: %v", want, all)
-		}
 	}
 }
 

@@ -50,7 +50,8 @@ type allocator struct {
 	helped  bool                   // something changed that may help those who lack an address
 	known   byNamespace            // reservations
 	leaving keySet                 // Services that wait for speakers to be silent
-	touched map[string]bool        // namespaces in which a reservation's addresses may have come into other hands
+	said    map[types.NamespacedName]announcement
+	touched map[string]bool // namespaces in which a reservation's addresses may have come into other hands
 }
 
 // lane is the way of one kind of object to the API server.
@@ -133,6 +134,7 @@ func (a *allocator) pass(ctx context.Context, d dirty) error {
 		}
 		d.all = a.configure(conf, used) || d.all
 	}
+	maps.Copy(a.said, d.said)
 	if d.speakers {
 		maps.Copy(d.services, a.leaving)
 	}
@@ -287,6 +289,7 @@ func (a *allocator) disown(s *corev1.Service) {
 // forget drops all that is known about a Service that is gone.
 func (a *allocator) forget(key types.NamespacedName) {
 	delete(a.leaving, key)
+	delete(a.said, key)
 	a.services.outbox.drop(key)
 	a.services.retries.forget(key)
 	a.release(key)
@@ -347,6 +350,7 @@ func (a *allocator) conclude(ctx context.Context, s *corev1.Service, parsed *spe
 	}
 	d := wish(s, v, a.now())
 	d.finalize = a.finalizer(ctx, s, len(d.addrs) > 0)
+	d.announced = a.said[v.Key].announcedOn(s, len(d.addrs) > 0, a.now())
 	a.write(s, d, &v)
 }
 
@@ -404,7 +408,7 @@ func (a *allocator) written(r result) {
 func (a *allocator) account(r result) {
 	a.news.add(r.after, r.patch.events...)
 	v := r.patch.verdict
-	if v == nil || r.patch.reserves {
+	if v == nil || r.patch.reserves || r.patch.announces {
 		return
 	}
 	a.metrics.verdict(v.Allocated, string(v.Reason))

@@ -1,5 +1,5 @@
-// Package controllers gives Services their addresses. It gathers what the API server holds, asks internal/alloc, and
-// writes what differs; it announces nothing.
+// Package controllers gives Services their addresses, and tells who announces them. It gathers what the API server holds,
+// asks internal/alloc and internal/plan, and writes what differs; it announces nothing.
 //
 //	Services ─▶ inbox ─▶ pass: parse, claim ─▶ outbox ─▶ 32 writers ─▶ services/status
 //	pools    ─▶  (set)   (one goroutine,        (newest and oldest     (one patch per assignment,
@@ -15,8 +15,8 @@
 //	namespaces, nodes, servicecidrs           cluster         get, list, watch
 //	ipaddresspools, ipreservations, l2adver…  cluster         get, list, watch
 //	ipaddresspools/status, …                  cluster         patch
-//	speakerstatuses (with a finalizer)        cluster         get, list, watch
-//	pods (with a finalizer)                   own namespace   get, list, watch
+//	speakerstatuses, endpointslices           cluster         get, list, watch
+//	pods                                      own namespace   get, list, watch
 //	events (events.k8s.io)                    cluster         create, patch
 //	secrets                                   own namespace   create
 //	leases (coordination.k8s.io)              own namespace   get, create, update

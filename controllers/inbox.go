@@ -34,12 +34,13 @@ type dirty struct {
 	services     keySet              // these Services
 	reservations keySet
 	gone         map[types.UID]struct{} // incarnations of either that do not exist any more
+	said         map[types.NamespacedName]announcement
 }
 
 type keySet = map[types.NamespacedName]struct{}
 
 func newDirty() dirty {
-	return dirty{namespaces: map[string]struct{}{}, services: keySet{}, reservations: keySet{}, gone: map[types.UID]struct{}{}}
+	return dirty{namespaces: map[string]struct{}{}, services: keySet{}, reservations: keySet{}, gone: map[types.UID]struct{}{}, said: map[types.NamespacedName]announcement{}}
 }
 
 func newInbox(c kube.Classes) *inbox {
@@ -75,6 +76,16 @@ func (b *inbox) markAll() { b.put(func(d *dirty) { d.all = true }) }
 func (b *inbox) mark(keys ...types.NamespacedName) {
 	b.put(func(d *dirty) {
 		for _, k := range keys {
+			d.services[k] = struct{}{}
+		}
+	})
+}
+
+// announce takes what Services are to say about who announces them.
+func (b *inbox) announce(said map[types.NamespacedName]announcement) {
+	b.put(func(d *dirty) {
+		maps.Copy(d.said, said)
+		for k := range said {
 			d.services[k] = struct{}{}
 		}
 	})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/belfry-lb/belfry/internal/alloc"
 	"github.com/belfry-lb/belfry/internal/spec"
@@ -21,6 +22,9 @@ type metrics struct {
 	writes      *prometheus.CounterVec
 	passes      *prometheus.CounterVec
 	pending     prometheus.Gauge
+	announced   *prometheus.GaugeVec
+
+	announcedPass prometheus.Histogram
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -50,8 +54,17 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "belfry_pending_services",
 			Help: "Services that lack an address.",
 		}),
+		announced: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "belfry_announced_services",
+			Help: "Services with addresses by what their condition Announced says: its status (True, False) and reason.",
+		}, []string{"status", "reason"}),
+		announcedPass: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "belfry_announced_pass_duration_seconds",
+			Help:    "Time that one look at who announces which Service took.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8),
+		}),
 	}
-	for _, c := range []prometheus.Collector{m.addresses, m.assignments, m.duration, m.writes, m.passes, m.pending} {
+	for _, c := range []prometheus.Collector{m.addresses, m.assignments, m.duration, m.writes, m.passes, m.pending, m.announced, m.announcedPass} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -102,4 +115,17 @@ func (m *metrics) pool(name string, u alloc.Usage) {
 // poolGone takes a pool's series away.
 func (m *metrics) poolGone(name string) {
 	m.addresses.DeletePartialMatch(prometheus.Labels{"pool": name})
+}
+
+// announcements shows how many Services are announced, and why the others are not.
+func (m *metrics) announcements(said map[types.NamespacedName]announcement) {
+	type kind struct{ status, reason string }
+	count := map[kind]int{}
+	for _, a := range said {
+		count[kind{string(a.status()), string(a.reason)}]++
+	}
+	m.announced.Reset()
+	for k, n := range count {
+		m.announced.WithLabelValues(k.status, k.reason).Set(float64(n))
+	}
 }

@@ -11,18 +11,20 @@ import (
 //
 //	oldest ◀── half of the workers     [ … ]     the other half ──▶ newest
 //
-// so that a Service created now never waits behind a backlog of thousands, and the backlog never waits for ever.
+// so that a Service created now never waits behind a backlog of thousands, and the backlog never waits for ever. What only
+// tells who announces a Service waits until nothing else does.
 type outbox struct {
 	mu      sync.Mutex
 	wake    *sync.Cond
 	queue   *list.List // of patch
+	later   *list.List // of patch that announces
 	at      map[types.NamespacedName]*list.Element
 	sending map[types.NamespacedName]bool
 	closed  bool
 }
 
 func newOutbox() *outbox {
-	b := &outbox{queue: list.New(), at: map[types.NamespacedName]*list.Element{}, sending: map[types.NamespacedName]bool{}}
+	b := &outbox{queue: list.New(), later: list.New(), at: map[types.NamespacedName]*list.Element{}, sending: map[types.NamespacedName]bool{}}
 	b.wake = sync.NewCond(&b.mu)
 	return b
 }
@@ -36,12 +38,22 @@ func (b *outbox) put(p patch) bool {
 		return false
 	}
 	if e := b.at[p.key]; e != nil {
-		e.Value = p
-		return true
+		if e.Value.(patch).announces == p.announces {
+			e.Value = p
+			return true
+		}
+		b.remove(p.key)
 	}
-	b.at[p.key] = b.queue.PushBack(p)
+	b.at[p.key] = b.listOf(p).PushBack(p)
 	b.wake.Signal()
 	return true
+}
+
+func (b *outbox) listOf(p patch) *list.List {
+	if p.announces {
+		return b.later
+	}
+	return b.queue
 }
 
 // drop takes back what waits for a Service.
@@ -53,7 +65,7 @@ func (b *outbox) drop(key types.NamespacedName) {
 
 func (b *outbox) remove(key types.NamespacedName) {
 	if e := b.at[key]; e != nil {
-		b.queue.Remove(e)
+		b.listOf(e.Value.(patch)).Remove(e)
 		delete(b.at, key)
 	}
 }
@@ -65,7 +77,7 @@ func (b *outbox) busy(key types.NamespacedName) bool {
 	return b.sending[key]
 }
 
-// waiting tells whether patches wait to be sent.
+// waiting tells whether patches wait to be sent that assign something.
 func (b *outbox) waiting() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -76,15 +88,19 @@ func (b *outbox) waiting() bool {
 func (b *outbox) next(newest bool) (patch, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for b.queue.Len() == 0 && !b.closed {
+	for b.queue.Len()+b.later.Len() == 0 && !b.closed {
 		b.wake.Wait()
 	}
 	if b.closed {
 		return patch{}, false
 	}
-	e := b.queue.Front()
+	from := b.queue
+	if from.Len() == 0 {
+		from = b.later
+	}
+	e := from.Front()
 	if newest {
-		e = b.queue.Back()
+		e = from.Back()
 	}
 	p := e.Value.(patch)
 	b.remove(p.key)

@@ -34,18 +34,21 @@ type desired struct {
 	moved     string // annotation; empty: none
 	finalize  finalize
 	condition *metav1.Condition
+	announced *metav1.Condition
 }
 
 // patch is one write to a Service or reservation: all that differs between what it says and what it is to say. It applies
 // only to the version that it was computed from.
 type patch struct {
 	key      types.NamespacedName
-	reserves bool   // it is a reservation's
-	body     []byte // JSON merge patch of the status subresource
-	events   []notice
-	fresh    []netip.Addr   // addresses that it has after this write and had not before
-	lost     []netip.Addr   // addresses that it had before and has no more
-	verdict  *alloc.Verdict // what it says; nil when it says nothing of ours any more
+	reserves bool // it is a reservation's
+	// announces: nothing differs but who announces the Service. Such a patch is never sent before one that assigns.
+	announces bool
+	body      []byte // JSON merge patch of the status subresource
+	events    []notice
+	fresh     []netip.Addr   // addresses that it has after this write and had not before
+	lost      []netip.Addr   // addresses that it had before and has no more
+	verdict   *alloc.Verdict // what it says; nil when it says nothing of ours any more
 }
 
 // notice is an event to be told when the write has succeeded.
@@ -115,8 +118,10 @@ func diff(o *corev1.Service, d desired) (patch, bool) {
 		status["loadBalancer"] = map[string]any{"ingress": ingress}
 		changed = true
 	}
-	if conditions, differs := conditionsOf(o, d.condition); differs {
+	p.announces = !changed
+	if conditions, which := conditionsOf(o, d); which != noCondition {
 		status["conditions"] = conditions
+		p.announces = p.announces && which == onlyAnnounced
 		changed = true
 	}
 	if !changed {
@@ -176,22 +181,53 @@ func sameAddr(s string, a netip.Addr) bool {
 	return err == nil && b.Unmap() == a
 }
 
-// conditionsOf returns the conditions to write: all of others as they are, ours as it is to be (nil: not at all).
-func conditionsOf(o *corev1.Service, want *metav1.Condition) ([]metav1.Condition, bool) {
-	old := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionAllocated)
+// differing says which of our conditions differ.
+type differing uint8
+
+const (
+	noCondition differing = iota
+	onlyAnnounced
+	someCondition
+)
+
+// conditionsOf returns the conditions to write: all of others as they are, ours as they are to be.
+func conditionsOf(o *corev1.Service, d desired) ([]metav1.Condition, differing) {
+	which := noCondition
+	if !sameCondition(o.Status.Conditions, v1beta1.ConditionAnnounced, d.announced) {
+		which = onlyAnnounced
+	}
+	if !sameCondition(o.Status.Conditions, v1beta1.ConditionAllocated, d.condition) {
+		which = someCondition
+	}
+	if which == noCondition {
+		return nil, which
+	}
+	list := withCondition(slices.Clone(o.Status.Conditions), v1beta1.ConditionAllocated, d.condition)
+	announced := d.announced
+	if announced != nil && which == someCondition { // it costs no write of its own to say that it holds for this generation, too
+		announced = announced.DeepCopy()
+		announced.ObservedGeneration = o.Generation
+	}
+	return withCondition(list, v1beta1.ConditionAnnounced, announced), which
+}
+
+func sameCondition(list []metav1.Condition, kind string, want *metav1.Condition) bool {
+	is := meta.FindStatusCondition(list, kind)
+	return is == nil && want == nil || is != nil && want != nil && *is == *want
+}
+
+// withCondition puts a condition in the place of the one of its type, or takes that away when it is nil.
+func withCondition(list []metav1.Condition, kind string, want *metav1.Condition) []metav1.Condition {
+	i := slices.IndexFunc(list, func(c metav1.Condition) bool { return c.Type == kind })
 	switch {
-	case old == nil && want == nil, old != nil && want != nil && *old == *want:
-		return nil, false
-	}
-	list := slices.Clone(o.Status.Conditions)
-	if want == nil {
-		return slices.DeleteFunc(list, func(c metav1.Condition) bool { return c.Type == v1beta1.ConditionAllocated }), true
-	}
-	if i := slices.IndexFunc(list, func(c metav1.Condition) bool { return c.Type == want.Type }); i >= 0 {
+	case want != nil && i >= 0:
 		list[i] = *want
-		return list, true
+	case want != nil:
+		list = append(list, *want)
+	case i >= 0:
+		list = slices.Delete(list, i, i+1)
 	}
-	return append(list, *want), true
+	return list
 }
 
 // noticesOf tells what changes for the Service's owner: addresses come, go, or cannot be had.
@@ -200,10 +236,10 @@ func noticesOf(o *corev1.Service, d desired) []notice {
 	if shows(o) {
 		lost = minus(heldBy(o), d.addrs)
 	}
-	return changes(lost, minus(d.addrs, heldBy(o)), d.from, o.Status.Conditions, d.condition)
+	return append(assignmentNews(lost, minus(d.addrs, heldBy(o)), d.from, o.Status.Conditions, d.condition), announcedNews(o.Status.Conditions, d.announced)...)
 }
 
-func changes(lost, got []netip.Addr, pools string, old []metav1.Condition, c *metav1.Condition) (out []notice) {
+func assignmentNews(lost, got []netip.Addr, pools string, old []metav1.Condition, c *metav1.Condition) (out []notice) {
 	if len(lost) > 0 {
 		out = append(out, notice{reason: eventReleased, message: "released " + join(lost)})
 	}

@@ -48,8 +48,12 @@ type poolFacts struct {
 // publish hands the present facts to the reporter.
 func (a *allocator) publish() {
 	problems := map[string]*spec.Problem{}
-	for i, p := range a.probs {
-		problems[p.Kind+"/"+p.Name] = &a.probs[i]
+	for _, p := range a.probs {
+		if first := problems[p.Kind+"/"+p.Name]; first != nil {
+			first.Message += "; " + p.Message
+			continue
+		}
+		problems[p.Kind+"/"+p.Name] = &p
 	}
 	f := &facts{pools: map[string]poolFacts{}, l2: map[string]objectFacts{}}
 	for i := range a.conf.Pools {
@@ -83,6 +87,7 @@ type reporter struct {
 	tell    func(client.Object, notice)
 
 	facts     atomic.Pointer[facts]
+	hints     atomic.Pointer[map[string]hint] // by advertisement
 	wake      chan struct{}
 	allocated chan struct{} // closed when no more facts will come
 }
@@ -91,6 +96,13 @@ type reporter struct {
 func (r *reporter) take(f *facts) {
 	r.facts.Store(f)
 	r.poke()
+}
+
+// hint replaces what is known of advertisements from the nodes of the cluster, and wakes the reporter if that is news.
+func (r *reporter) hint(h map[string]hint) {
+	if was := r.hints.Swap(&h); was == nil || !reflect.DeepEqual(*was, h) {
+		r.poke()
+	}
 }
 
 func (r *reporter) poke() {
@@ -142,6 +154,9 @@ func (r *reporter) last(ctx context.Context) error {
 
 func (r *reporter) round(ctx context.Context) error {
 	f := r.facts.Load()
+	if f == nil {
+		return nil // the allocator will wake it again
+	}
 	objects, err := configOf(ctx, r.cache)
 	if err != nil {
 		return err
@@ -156,7 +171,7 @@ func (r *reporter) round(ctx context.Context) error {
 	for i := range objects.L2Advertisements {
 		o := &objects.L2Advertisements[i]
 		if of, known := f.l2[o.Name]; known {
-			failed = first(failed, r.l2(ctx, o, of))
+			failed = first(failed, r.l2(ctx, o, of, r.hinted(o.Name)))
 		}
 	}
 	return failed
@@ -186,10 +201,28 @@ func (r *reporter) pool(ctx context.Context, o *v1beta1.IPAddressPool, f poolFac
 	return r.write(ctx, o, o.Status, news)
 }
 
-func (r *reporter) l2(ctx context.Context, o *v1beta1.L2Advertisement, f objectFacts) error {
-	if !meta.SetStatusCondition(&o.Status.Conditions, ready(f, "it is in use")) {
-		return nil
+// hinted returns what the nodes make of an advertisement, nothing while that is not known.
+func (r *reporter) hinted(name string) hint {
+	if h := r.hints.Load(); h != nil {
+		return (*h)[name]
 	}
+	return hint{}
+}
+
+// l2 writes the condition of an advertisement. A problem of its own comes before one that the nodes make. What is told of
+// interfaces names a node, which may be another the next time: that alone is no reason to write.
+func (r *reporter) l2(ctx context.Context, o *v1beta1.L2Advertisement, f objectFacts, h hint) error {
+	if f.problem == nil {
+		f.problem = h.problem
+	}
+	is := ready(f, "it is in use"+h.words)
+	was := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionReady)
+	if was != nil && was.Reason == is.Reason && was.ObservedGeneration == is.ObservedGeneration {
+		if h.problem != nil && f.problem == h.problem || was.Message == is.Message {
+			return nil
+		}
+	}
+	meta.SetStatusCondition(&o.Status.Conditions, is)
 	return r.write(ctx, o, o.Status, f.news())
 }
 

@@ -95,7 +95,7 @@ func diffReservation(o *v1beta1.IPReservation, v alloc.Verdict, holder string, n
 		"status":   map[string]any{"addresses": addrs, "pools": pools, "holder": orNull(holder), "conditions": []any{c}},
 	})
 	p.fresh, p.lost = minus(addrsIn(v), reservedBy(o)), minus(reservedBy(o), addrsIn(v))
-	p.events = changes(p.lost, p.fresh, strings.Join(slices.Compact(pools), ","), o.Status.Conditions, c)
+	p.events = assignmentNews(p.lost, p.fresh, strings.Join(slices.Compact(pools), ","), o.Status.Conditions, c)
 	return p, true
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -39,6 +40,8 @@ type Options struct {
 	ServiceCIDRs, PodCIDRs []string
 	// ServiceFinalizer keeps deleted Services until every speaker is silent about them. The speakers must be given the same.
 	ServiceFinalizer bool
+	// AnnouncedPatience is how long a Service must not be announced before its condition says so.
+	AnnouncedPatience time.Duration
 	// FullPassEvery is how often every Service is looked at though nothing is known to have changed.
 	FullPassEvery  time.Duration
 	HealthAddress  string // host:port of /healthz and /readyz; "0": none
@@ -50,11 +53,13 @@ type Options struct {
 // DefaultOptions is what the flags say when nobody sets them.
 func DefaultOptions() Options {
 	return Options{
-		Classes:        kube.DefaultClasses(),
-		Timing:         DefaultTiming(),
-		FullPassEvery:  10 * time.Minute,
-		HealthAddress:  ":7981",
-		MetricsAddress: ":7980",
+		Classes:       kube.DefaultClasses(),
+		Timing:        DefaultTiming(),
+		FullPassEvery: 10 * time.Minute,
+
+		AnnouncedPatience: 5 * time.Second,
+		HealthAddress:     ":7981",
+		MetricsAddress:    ":7980",
 	}
 }
 
@@ -95,12 +100,13 @@ func newManager(cfg *rest.Config, o Options, lease *leaseLock) (manager.Manager,
 		Cache: cache.Options{
 			DefaultTransform: kube.Slim,
 			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Service{}:        {UnsafeDisableDeepCopy: &shared},
-				&v1beta1.IPReservation{}: {UnsafeDisableDeepCopy: &shared},
-				&corev1.Namespace{}:      {UnsafeDisableDeepCopy: &shared},
-				&corev1.Pod{}:            {Namespaces: map[string]cache.Config{o.Namespace: {}}, Label: speakerPods, UnsafeDisableDeepCopy: &shared, Transform: slimPod},
-				&v1beta1.SpeakerStatus{}: {UnsafeDisableDeepCopy: &shared},
-				&corev1.Node{}:           {UnsafeDisableDeepCopy: &shared, Transform: slimNode},
+				&corev1.Service{}:            {UnsafeDisableDeepCopy: &shared},
+				&v1beta1.IPReservation{}:     {UnsafeDisableDeepCopy: &shared},
+				&corev1.Namespace{}:          {UnsafeDisableDeepCopy: &shared},
+				&corev1.Pod{}:                {Namespaces: map[string]cache.Config{o.Namespace: {}}, Label: speakerPods, UnsafeDisableDeepCopy: &shared, Transform: slimPod},
+				&v1beta1.SpeakerStatus{}:     {UnsafeDisableDeepCopy: &shared},
+				&discoveryv1.EndpointSlice{}: {Label: kube.WithClusterIP(), UnsafeDisableDeepCopy: &shared, Transform: slimSlice},
+				&corev1.Node{}:               {UnsafeDisableDeepCopy: &shared, Transform: slimNode},
 			},
 		},
 		LeaderElection:                      true,
@@ -136,18 +142,23 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 	}
 	tell := teller(mgr.GetEventRecorder(userAgent))
 	rep := newReporter(mgr, o, writer, m, tell)
+	if err := indexSlices(mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
 	s := newService(mgr, o, f, writer, m, rep, tell)
+	announcing := newAnnouncer(mgr, o, m, s.inbox, rep)
 	s.used, s.speakers = used, speakers{o.ServiceFinalizer, o.Namespace, mgr.GetCache()}
 	for _, r := range []manager.Runnable{
 		rep,
 		s,
+		announcing,
 		&gossip{log: o.Log.WithName("gossip"), fence: f, client: writer, namespace: o.Namespace, metrics: m},
 	} {
 		if err := mgr.Add(r); err != nil {
 			return fmt.Errorf("adding %T: %w", r, err)
 		}
 	}
-	return addChecks(mgr, s.watched())
+	return addChecks(mgr, append(s.watched(), announcing.watched()...))
 }
 
 func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, m *metrics, rep *reporter, tell func(client.Object, notice)) *service {
@@ -156,10 +167,31 @@ func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, 
 			log: o.Log.WithName("allocator"), classes: o.Classes, now: time.Now, live: mgr.GetAPIReader(),
 			objects: newObjects(mgr.GetCache()), inbox: newInbox(o.Classes), services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
 			metrics: m, report: rep, news: news{tell: tell}, table: alloc.New(), since: map[types.NamespacedName]time.Time{},
-			known: byNamespace{}, leaving: keySet{}, touched: map[string]bool{},
+			known: byNamespace{}, leaving: keySet{}, said: map[types.NamespacedName]announcement{}, touched: map[string]bool{},
 		},
 		fence: f, cache: mgr.GetCache(), client: writer, fullEvery: o.FullPassEvery,
 	}
+}
+
+func newAnnouncer(mgr manager.Manager, o Options, m *metrics, b *inbox, rep *reporter) *announcer {
+	return &announcer{
+		log: o.Log.WithName("announced"), informers: mgr.GetCache(), cache: mgr.GetCache(), classes: o.Classes, rules: o.NodeRules, namespace: o.Namespace,
+		patience: o.AnnouncedPatience, now: time.Now, changes: newChanges(), say: b.announce, hint: rep.hint, metrics: m,
+		last: map[types.NamespacedName]announcement{}, since: map[types.NamespacedName]time.Time{},
+	}
+}
+
+// sliceService is the index of EndpointSlices by the name of their Service.
+const sliceService = "service"
+
+func indexSlices(indexer client.FieldIndexer) error {
+	err := indexer.IndexField(context.Background(), &discoveryv1.EndpointSlice{}, sliceService, func(o client.Object) []string {
+		return []string{serviceOf(o).Name}
+	})
+	if err != nil {
+		return fmt.Errorf("indexing EndpointSlices: %w", err)
+	}
+	return nil
 }
 
 func newReporter(mgr manager.Manager, o Options, writer client.Client, m *metrics, tell func(client.Object, notice)) *reporter {
@@ -193,10 +225,16 @@ func (a *allocator) watched() []client.Object {
 	return append(slices.Concat(a.used.watched(), a.speakers.watched()), &corev1.Service{}, &corev1.Namespace{}, &v1beta1.IPReservation{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{})
 }
 
-// slimPod keeps where a Pod is.
+// slimPod keeps where a Pod is, and whether it is Ready.
 func slimPod(o any) (any, error) {
 	if p, ok := o.(*corev1.Pod); ok {
-		p.Annotations, p.Spec, p.Status = nil, corev1.PodSpec{NodeName: p.Spec.NodeName}, corev1.PodStatus{}
+		var ready []corev1.PodCondition
+		for _, c := range p.Status.Conditions {
+			if c.Type == corev1.PodReady {
+				ready = append(ready, corev1.PodCondition{Type: c.Type, Status: c.Status})
+			}
+		}
+		p.Annotations, p.Spec, p.Status = nil, corev1.PodSpec{NodeName: p.Spec.NodeName}, corev1.PodStatus{Conditions: ready}
 	}
 	return kube.Slim(o)
 }
@@ -204,7 +242,24 @@ func slimPod(o any) (any, error) {
 // slimNode drops what is big and read by nobody here.
 func slimNode(o any) (any, error) {
 	if n, ok := o.(*corev1.Node); ok {
-		n.Annotations, n.Status = nil, corev1.NodeStatus{Addresses: n.Status.Addresses}
+		status := corev1.NodeStatus{Addresses: n.Status.Addresses}
+		for _, c := range n.Status.Conditions {
+			if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
+				status.Conditions = append(status.Conditions, corev1.NodeCondition{Type: c.Type, Status: c.Status})
+			}
+		}
+		drain, drained := n.Annotations[v1beta1.Drain]
+		n.Annotations, n.Status = nil, status
+		if drained {
+			n.Annotations = map[string]string{v1beta1.Drain: drain}
+		}
+	}
+	return kube.Slim(o)
+}
+
+func slimSlice(o any) (any, error) {
+	if s, ok := o.(*discoveryv1.EndpointSlice); ok {
+		return kube.SlimEndpointSlice(s), nil
 	}
 	return kube.Slim(o)
 }

@@ -2,6 +2,7 @@ package speaker
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"time"
 
@@ -10,9 +11,10 @@ import (
 	"github.com/belfry-lb/belfry/speaker/l2"
 )
 
-// apply hands the plan to the engines, and keeps and logs what they truly do.
-func (p *passer) apply(ctx context.Context, should plan.Plan) error {
-	p.desired = desired(should)
+// apply hands the plan to the engines, and keeps and logs what they truly do. When it returns, this node says nothing any
+// more that it should not.
+func (p *passer) apply(ctx context.Context, should plan.Plan, nodes []plan.Node) error {
+	p.desired = p.wishes(should, nodes)
 	running, err := p.announcer.Apply(ctx, p.desired)
 	if err != nil {
 		return err
@@ -24,12 +26,55 @@ func (p *passer) apply(ctx context.Context, should plan.Plan) error {
 	return nil
 }
 
-func desired(p plan.Plan) l2.Desired {
-	d := l2.Desired{Entries: make(map[netip.Addr]l2.Entry, len(p.L2))}
-	for a, interfaces := range p.L2 {
-		d.Entries[a] = l2.Entry{Interfaces: interfaces}
+// wishes is the plan in the announcer's words.
+func (p *passer) wishes(should plan.Plan, nodes []plan.Node) l2.Desired {
+	d := l2.Desired{Entries: make(map[netip.Addr]l2.Entry, len(should.L2)), Stations: stations(nodes, p.o.Node)}
+	for a, say := range should.L2 {
+		e := l2.Entry{Interfaces: say.Interfaces, Monitor: say.Monitor}
+		switch {
+		case say.Role == plan.Answer && len(say.Interfaces) > 0: // none would mean all
+			e.Probe, e.Generation = say.Probe, p.mind.generation(a, say)
+		case say.Role == plan.StandIn:
+			e.As = macs(say.As)
+		default:
+			e.As = map[string]l2.MAC{}
+		}
+		d.Entries[a] = e
 	}
+	p.mind.forget(should)
 	return d
+}
+
+// macs reads what others have told of their interfaces. What cannot be read is left out: there the stand-in stays silent.
+func macs(as map[string]string) map[string]l2.MAC {
+	out := make(map[string]l2.MAC, len(as))
+	for name, text := range as {
+		if mac, ok := parseMAC(text); ok {
+			out[name] = mac
+		}
+	}
+	return out
+}
+
+func parseMAC(s string) (l2.MAC, bool) {
+	hw, err := net.ParseMAC(s)
+	if err != nil {
+		return l2.MAC{}, false
+	}
+	return l2.MACOf(hw)
+}
+
+// stations names the other nodes by the hardware addresses that they speak with.
+func stations(nodes []plan.Node, self string) map[l2.MAC]string {
+	out := map[l2.MAC]string{}
+	for _, n := range nodes {
+		for _, i := range n.Interfaces {
+			if mac, ok := parseMAC(i.MAC); ok && n.Name != self {
+				out[mac] = n.Name
+			}
+		}
+	}
+	return out
 }
 
 func (p *passer) logChanges(was, is l2.Running) {

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
@@ -88,10 +89,10 @@ func TestSlimPod(t *testing.T) {
 
 func TestHeadlessSlicesAreNotCached(t *testing.T) {
 	headless := labels.Set{discoveryv1.LabelServiceName: "db", corev1.IsHeadlessService: ""}
-	if withClusterIP().Matches(headless) {
+	if kube.WithClusterIP().Matches(headless) {
 		t.Error("a headless Service's is")
 	}
-	if delete(headless, corev1.IsHeadlessService); !withClusterIP().Matches(headless) {
+	if delete(headless, corev1.IsHeadlessService); !kube.WithClusterIP().Matches(headless) {
 		t.Error("another's is not")
 	}
 }

@@ -31,12 +31,39 @@ func eth0() l2.Interface {
 
 // TestFactsOnTheWire fixes what speakers of two versions say to each other.
 func TestFactsOnTheWire(t *testing.T) {
-	b, err := factsOf([]l2.Interface{eth0(), {Name: "eth1"}}, plan.DataplaneUnhealthy).encode()
+	claim := func(a string, epoch uint64, from string, fresh bool) plan.Claim {
+		return plan.Claim{Addr: netip.MustParseAddr(a), Epoch: epoch, From: from, Fresh: fresh}
+	}
+	said := plan.Facts{
+		Claims: []plan.Claim{
+			claim("192.0.2.7", 1, "", false), claim("192.0.2.8", 1, "", false), claim("192.0.2.9", 2, "n2", false),
+			claim("192.0.2.10", 1, "", true), claim("2001:db8::7", 1, "", false),
+		},
+		Ceded:  []plan.Cession{{Addr: netip.MustParseAddr("192.0.2.11"), To: "n3", Epoch: 3}},
+		Absent: map[string][]plan.Claim{"n4": {claim("192.0.2.12", 1, "", false)}},
+		Heard:  map[netip.Addr]string{netip.MustParseAddr("192.0.2.13"): "n5"},
+	}
+	f := facts{
+		Interfaces: interfacesOf([]l2.Interface{eth0(), {Name: "eth1"}}), Dataplane: plan.DataplaneHealthy, Steady: true,
+		Verdicts: map[string]string{"n6": "silent"},
+	}
+	f.told(said)
+	b, err := f.encode()
 	must(t, err)
 	want := `{"interfaces":[` +
-		`{"name":"eth0","up":true,"ipv4":true,"ipv6":true,"prefixes":["192.0.2.0/24","2001:db8::/64","fe80::/64"]},` +
-		`{"name":"eth1","up":false,"ipv4":false,"ipv6":false}],"dataplane":"unhealthy"}`
+		`{"name":"eth0","mac":"02:00:00:00:00:01","up":true,"ipv4":true,"ipv6":true,"prefixes":["192.0.2.0/24","2001:db8::/64","fe80::/64"]},` +
+		`{"name":"eth1","up":false,"ipv4":false,"ipv6":false}],` +
+		`"claims":[{"epoch":1,"addresses":["192.0.2.7-192.0.2.8","2001:db8::7"]},{"epoch":1,"fresh":true,"addresses":["192.0.2.10"]},` +
+		`{"epoch":2,"from":"n2","addresses":["192.0.2.9"]}],` +
+		`"ceded":[{"to":"n3","epoch":3,"addresses":["192.0.2.11"]}],` +
+		`"absent":{"n4":[{"epoch":1,"addresses":["192.0.2.12"]}]},` +
+		`"verdicts":{"n6":"silent"},"heard":{"192.0.2.13":"n5"},"steady":true,"dataplane":"healthy"}`
 	if diff := cmp.Diff(want, string(b)); diff != "" {
+		t.Error(diff)
+	}
+	got, err := decodeFacts(b)
+	must(t, err)
+	if diff := cmp.Diff(said, got.plan, equalPrefixes); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -50,7 +77,10 @@ func TestDecodeFacts(t *testing.T) {
 		{name: "no interfaces", wire: `{"interfaces":[]}`},
 		{name: "one", wire: `{"interfaces":[{"name":"a","up":true,"ipv4":true,"prefixes":["192.0.2.0/24"]}]}`,
 			want: []plan.Interface{{Name: "a", Up: true, IPv4: true, Prefixes: prefixes("192.0.2.0/24")}}},
-		{name: "fields of a later version", wire: `{"links":1,"interfaces":[{"name":"a","mac":"x"}]}`, want: []plan.Interface{{Name: "a"}}},
+		{name: "fields of a later version", wire: `{"links":1,"interfaces":[{"name":"a","speed":1}]}`, want: []plan.Interface{{Name: "a"}}},
+		{name: "a claim on no address", wire: `{"claims":[{"epoch":1,"addresses":["all"]}]}`, fails: true},
+		{name: "a claim on all addresses", wire: `{"claims":[{"epoch":1,"addresses":["0.0.0.0-255.255.255.255"]}]}`, fails: true},
+		{name: "a claim on more than all", wire: `{"absent":{"n1":[{"epoch":1,"addresses":["::/0"]}]}}`, fails: true},
 		{name: "another type", wire: `{"interfaces":"eth0"}`, fails: true},
 		{name: "a bad prefix", wire: `{"interfaces":[{"name":"a","prefixes":["192.0.2.0/99"]}]}`, fails: true},
 		{name: "nothing", wire: ``, fails: true},

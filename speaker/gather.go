@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,29 +16,12 @@ import (
 	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
-	"github.com/belfry-lb/belfry/speaker/members"
 )
 
-// gatherer turns caches and the group's roster into the World that a plan is made from.
+// gatherer turns caches into the part of the World that the API server knows.
 type gatherer struct {
 	reader  client.Reader // the cache; what it returns is only read
 	classes kube.Classes
-	rules   spec.NodeRules
-	log     logr.Logger
-	book    book
-}
-
-func (g gatherer) world(ctx context.Context, roster []members.Member) (plan.World, error) {
-	var w plan.World
-	var err error
-	if w.Config, err = g.config(ctx); err != nil {
-		return w, err
-	}
-	if w.Services, err = g.services(ctx); err != nil {
-		return w, err
-	}
-	w.Nodes, err = g.nodes(ctx, roster)
-	return w, err
 }
 
 func (g gatherer) config(ctx context.Context) (*spec.Snapshot, error) {
@@ -64,7 +47,10 @@ func (g gatherer) services(ctx context.Context) ([]plan.Service, error) {
 	for i := range list.Items {
 		if o := &list.Items[i]; announced(g.classes, o) {
 			s := spec.ParseService(o)
-			services = append(services, plan.Service{Service: s, Endpoints: spec.ParseEndpoints(slicesOf[s.Key])})
+			services = append(services, plan.Service{
+				Service: s, Endpoints: spec.ParseEndpoints(slicesOf[s.Key]),
+				Announced: meta.IsStatusConditionTrue(o.Status.Conditions, v1beta1.ConditionAnnounced),
+			})
 		}
 	}
 	slices.SortFunc(services, func(a, b plan.Service) int {
@@ -91,40 +77,18 @@ func serviceOf(e *discoveryv1.EndpointSlice) types.NamespacedName {
 	return types.NamespacedName{Namespace: e.Namespace, Name: e.Labels[discoveryv1.LabelServiceName]}
 }
 
-// nodes joins the cluster's Nodes with what their speakers tell.
-func (g gatherer) nodes(ctx context.Context, roster []members.Member) ([]plan.Node, error) {
+// nodes returns all of the cluster, by name.
+func (g gatherer) nodes(ctx context.Context) ([]spec.Node, error) {
 	var list corev1.NodeList
 	if err := g.list(ctx, &list); err != nil {
 		return nil, err
 	}
-	alive := make(map[string]members.Member, len(roster))
-	for _, m := range roster {
-		alive[m.Name] = m
-	}
-	present := make(map[string]bool, len(list.Items))
-	nodes := make([]plan.Node, len(list.Items))
+	nodes := make([]spec.Node, len(list.Items))
 	for i := range list.Items {
-		n := plan.Node{Node: spec.ParseNode(&list.Items[i])}
-		if m, ok := alive[n.Name]; ok {
-			f := g.facts(m)
-			n.Alive, n.Ready, n.Interfaces, n.Dataplane = true, m.State == members.Ready, f.Interfaces, f.Dataplane
-		}
-		nodes[i], present[n.Name] = n, true
+		nodes[i] = spec.ParseNode(&list.Items[i])
 	}
-	g.book.keep(present)
-	plan.Settle(nodes, g.rules)
-	slices.SortFunc(nodes, func(a, b plan.Node) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(nodes, func(a, b spec.Node) int { return cmp.Compare(a.Name, b.Name) })
 	return nodes, nil
-}
-
-// facts returns what the member tells of its node: no interfaces, so that it is no candidate, if it tells them in a way that
-// this version does not understand.
-func (g gatherer) facts(m members.Member) facts {
-	f, err := g.book.read(m.Name, m.Facts)
-	if err != nil {
-		g.log.Error(err, "Speaker not understood, its node is no candidate; do both run the same version?", "node", m.Name)
-	}
-	return f
 }
 
 // list fills each list from the cache without copying the objects.

@@ -11,13 +11,11 @@ import (
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/kube"
-	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
-	"github.com/belfry-lb/belfry/speaker/members"
 )
 
-func newGatherer(c client.Reader, l *logbook) gatherer {
-	return gatherer{reader: c, classes: kube.DefaultClasses(), log: l.logger(), book: book{}}
+func newGatherer(c client.Reader) gatherer {
+	return gatherer{reader: c, classes: kube.DefaultClasses()}
 }
 
 func TestAnnounced(t *testing.T) {
@@ -53,7 +51,7 @@ func TestServices(t *testing.T) {
 		newSlice("api", "api-1", endpoint("n3", &no, &yes), endpoint("", &no, &no)),
 		newSlice("foreign", "foreign-1", endpoint("n1", &yes, &yes)),
 	).Build()
-	got, err := newGatherer(c, &logbook{}).services(context.Background())
+	got, err := newGatherer(c).services(context.Background())
 	must(t, err)
 	type row struct {
 		Name      string
@@ -66,53 +64,10 @@ func TestServices(t *testing.T) {
 	want := []row{
 		{"api", spec.Endpoints{IPv4: spec.Backends{Nodes: []string{"n3"}}}},
 		{"bare", spec.Endpoints{}},
-		{"web", spec.Endpoints{IPv4: spec.Backends{Nodes: []string{"n1", "n2"}}}},
+		{"web", spec.Endpoints{IPv4: spec.Backends{Nodes: []string{"n1", "n2"}, Counts: []int{1, 2}}}},
 	}
 	if diff := cmp.Diff(want, rows, equalPrefixes); diff != "" {
 		t.Error(diff)
-	}
-}
-
-func TestNodes(t *testing.T) {
-	type row struct {
-		Name         string
-		Alive, Ready bool
-		Interfaces   []plan.Interface
-	}
-	facts := []byte(`{"interfaces":[{"name":"eth0","up":true}]}`)
-	known := []plan.Interface{{Name: "eth0", Up: true}}
-	ready := members.Member{Name: "n2", State: members.Ready, Facts: facts, Current: true}
-	logs := &logbook{}
-	g := newGatherer(fakeAPI(t, newNode("n2"), newNode("n1")).Build(), logs)
-	steps := []struct {
-		name   string
-		member members.Member
-		want   row
-	}{
-		{"ready", ready, row{"n2", true, true, known}},
-		{"gone", members.Member{Name: "stranger"}, row{Name: "n2"}},
-		{"back, its facts are not", members.Member{Name: "n2", State: members.Ready}, row{"n2", true, true, known}},
-		{"starting", members.Member{Name: "n2", State: members.Starting, Facts: facts}, row{"n2", true, false, known}},
-		{"draining", members.Member{Name: "n2", State: members.Draining, Facts: facts}, row{"n2", true, false, known}},
-		{"not understood", members.Member{Name: "n2", State: members.Ready, Facts: []byte("?")}, row{"n2", true, true, nil}},
-		{"again not understood", members.Member{Name: "n2", State: members.Ready, Facts: []byte("?")}, row{"n2", true, true, nil}},
-	}
-	for _, s := range steps {
-		got, err := g.nodes(context.Background(), []members.Member{s.member})
-		must(t, err)
-		var rows []row
-		for _, n := range got {
-			rows = append(rows, row{n.Name, n.Alive, n.Ready, n.Interfaces})
-			if !n.Node.Ready {
-				t.Errorf("%s: the Node of %s was not read", s.name, n.Name)
-			}
-		}
-		if diff := cmp.Diff([]row{{Name: "n1"}, s.want}, rows, equalPrefixes); diff != "" {
-			t.Errorf("%s: %s", s.name, diff)
-		}
-	}
-	if n := logs.count("not understood", `"node"="n2"`); n != 1 {
-		t.Errorf("%d lines tell that a speaker is not understood, want 1:\n%s", n, logs.lines)
 	}
 }
 
@@ -121,9 +76,9 @@ func TestOneBadObject(t *testing.T) {
 	bad := &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "bad"}}
 	bad.Spec.NodeSelectors = []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Nonsense"}}}}
 	good := &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "good"}}
-	w, err := newGatherer(fakeAPI(t, bad, good).Build(), &logbook{}).world(context.Background(), nil)
+	config, err := newGatherer(fakeAPI(t, bad, good).Build()).config(context.Background())
 	must(t, err)
-	if n := len(w.Config.L2Advertisements); n != 1 || w.Config.L2Advertisements[0].Name != "good" {
-		t.Errorf("advertisements are %v", w.Config.L2Advertisements)
+	if n := len(config.L2Advertisements); n != 1 || config.L2Advertisements[0].Name != "good" {
+		t.Errorf("advertisements are %v", config.L2Advertisements)
 	}
 }

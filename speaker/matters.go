@@ -14,7 +14,7 @@ import (
 )
 
 // matters passes over the updates that come all the time and say nothing new to a plan: heartbeats of Nodes, the
-// controller's reports on pools and Services, endpoints that change without a change of the nodes they are on.
+// controller's reports on pools and Services, endpoints that change where their nodes and their number stay.
 func matters(classes kube.Classes, before, after any) bool {
 	switch b := before.(type) {
 	case *corev1.Service:

@@ -73,7 +73,7 @@ func TestMatters(t *testing.T) {
 		{"a Pod that is about to go", pod(func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{} }), true},
 		{"a Pod that was evicted", pod(func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }), true},
 
-		{"one more endpoint on the node", slice(endpoint("n1", &yes, &yes), endpoint("n1", &yes, &yes)), false},
+		{"one more endpoint on the node", slice(endpoint("n1", &yes, &yes), endpoint("n1", &yes, &yes)), true},
 		{"an endpoint on another node", slice(endpoint("n1", &yes, &yes), endpoint("n2", &yes, &yes)), true},
 		{"an endpoint that is not ready there", slice(endpoint("n1", &yes, &yes), endpoint("n2", &no, &no)), false},
 		{"an endpoint that terminates", slice(endpoint("n1", &no, &yes)), true},

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"maps"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/speaker/l2"
+	"github.com/belfry-lb/belfry/speaker/liveness"
 	"github.com/belfry-lb/belfry/speaker/members"
 )
 
@@ -41,9 +43,17 @@ type announcer interface {
 	Ready() <-chan struct{}
 }
 
+// detector is what a pass needs of the probes.
+type detector interface {
+	SetTargets(map[string]netip.AddrPort)
+	Verdicts() map[string]liveness.Verdict
+	Changed() <-chan struct{}
+}
+
 var (
 	_ group     = (*members.Group)(nil)
 	_ announcer = (*l2.Announcer)(nil)
+	_ detector  = (*liveness.Detector)(nil)
 )
 
 // passer runs one pass after another, each when something has changed since the last.
@@ -52,15 +62,24 @@ type passer struct {
 	gather    gatherer
 	group     group
 	announcer announcer
+	detector  detector
 	report    func(v1beta1.SpeakerStatusStatus)
 	metrics   metrics
 	dataplane func() plan.Dataplane // of this node
 	changed   signal
 	ready     *atomic.Bool
+	farewell  *farewell
 
 	// What the last pass left behind.
+	mind    *mind
 	key     []byte
 	peers   map[string]netip.AddrPort
+	last    map[string]netip.Addr // where members were that may be gone
+	told    []byte                // to the group
+	state   members.State
+	settled bool // the join window is over
+	opened  bool // sockets are open
+	recalls bool // claims were taken up from the SpeakerStatus
 	desired l2.Desired
 	running l2.Running
 	rivals  rivals
@@ -68,9 +87,8 @@ type passer struct {
 }
 
 func (p *passer) run(ctx context.Context) {
-	settled, opened := p.group.Settled(), p.announcer.Ready()
 	for ctx.Err() == nil {
-		fit := settled == nil && opened == nil
+		fit := p.settled && p.opened
 		began := time.Now()
 		err := p.pass(ctx)
 		took := time.Since(began)
@@ -78,28 +96,43 @@ func (p *passer) run(ctx context.Context) {
 		if err == nil && fit {
 			p.takePart()
 		}
-		p.wait(ctx, &settled, &opened, p.judge(ctx, err), min((share-1)*took, restAtMost))
+		p.wait(ctx, p.judge(ctx, err), min((share-1)*took, restAtMost))
 	}
 }
 
-// wait returns when it is time for the next pass. Members and interfaces are never kept waiting; changes of the caches,
-// which come by the hundred, are gathered while it rests.
-func (p *passer) wait(ctx context.Context, settled, opened *<-chan struct{}, retry <-chan time.Time, rest time.Duration) {
-	var changed <-chan struct{}
-	rested := time.After(rest)
+// wait returns when it is time for the next pass. Members, probes and interfaces are never kept waiting; changes of the
+// caches, which come by the hundred, are gathered while it rests.
+func (p *passer) wait(ctx context.Context, retry <-chan time.Time, rest time.Duration) {
+	var changed, due <-chan time.Time
+	var caches <-chan struct{}
+	changed = time.After(rest)
+	now := time.Now()
+	if at := p.mind.next(now); !at.IsZero() {
+		due = time.After(at.Sub(now))
+	}
+	settled, opened := p.group.Settled(), p.announcer.Ready()
+	if p.settled {
+		settled = nil
+	}
+	if p.opened {
+		opened = nil
+	}
 	for {
 		select {
-		case <-rested:
-			changed = p.changed
-			continue
 		case <-changed:
+			changed, caches = nil, p.changed
+			continue
+		case <-caches:
 		case <-retry:
+		case <-due:
 		case <-p.group.Changed():
+		case <-p.detector.Changed():
 		case <-p.announcer.Changed():
-		case <-*settled:
-			*settled = nil
-		case <-*opened:
-			*opened = nil
+		case <-p.farewell.asked:
+		case <-settled:
+			p.settled = true
+		case <-opened:
+			p.opened = true
 		case <-ctx.Done():
 		}
 		return
@@ -124,56 +157,104 @@ func (p *passer) judge(ctx context.Context, err error) (retry <-chan time.Time) 
 
 // takePart tells the group that this node may acquire addresses from now on. The pass before has published its facts.
 func (p *passer) takePart() {
-	if !p.ready.CompareAndSwap(false, true) {
+	if p.ready.Load() {
 		return
 	}
 	p.o.Log.Info("Speaker takes part", "node", p.o.Node)
 	p.metrics.ready.Set(1)
-	p.group.SetState(members.Ready)
+	p.mind.readyAt = time.Now()
+	p.become(members.Ready)
+	p.ready.Store(true)
 }
 
-// pass gathers, plans, applies and reports, once. Facts that could not be told do not stop it: all speakers, this one
-// included, plan with what the group knows of this node.
+func (p *passer) become(s members.State) {
+	if p.state != s {
+		p.state = s
+		p.group.SetState(s)
+	}
+}
+
+// pass gathers, plans, applies and reports, once. Facts that could not be told do not stop it.
 func (p *passer) pass(ctx context.Context) error {
-	interfaces := p.announcer.Interfaces()
-	untold := p.tell(ctx, interfaces)
+	now, interfaces := time.Now(), p.announcer.Interfaces()
+	untold := errors.Join(p.tell(now, interfaces), p.look(ctx))
+	if !p.opened {
+		return untold // it could not answer, so it must not say that it does
+	}
 	roster := p.group.Members()
-	w, err := p.gather.world(ctx, roster)
+	w, err := p.world(ctx, now, roster)
 	if err != nil {
 		return errors.Join(untold, err)
 	}
 	should := plan.Make(w, p.o.Node)
-	if err := p.apply(ctx, should); err != nil {
+	if err := p.apply(ctx, should, w.Nodes); err != nil {
 		return errors.Join(untold, err)
 	}
+	should.Prove(func(a netip.Addr) bool { return p.running.Addresses[a] != nil })
+	if p.mind.learn(now, should) {
+		untold = errors.Join(untold, p.tell(now, interfaces))
+	}
+	p.probe(should, roster)
+	p.farewell.see(should)
 	p.report(bounded(v1beta1.SpeakerStatusStatus{
 		Version:    p.o.Version,
-		State:      p.state().String(),
+		State:      p.state.String(),
 		Dataplane:  string(p.dataplane()),
 		Interfaces: statusInterfaces(interfaces),
 		Members:    v1beta1.SpeakerMembers{Alive: int32(len(roster)), Missing: missing(p.peers, roster)},
-		L2:         statusL2(p.running, p.desired, nil, p.rivals),
+		L2:         statusL2(p.running, p.desired, epochs(should.Claims), p.rivals),
 		Withdrawn:  p.withdrawn(ctx, should),
 	}))
 	return untold
 }
 
-func (p *passer) state() members.State {
-	if p.ready.Load() {
-		return members.Ready
+// world gathers all facts.
+func (p *passer) world(ctx context.Context, now time.Time, roster []members.Member) (w plan.World, err error) {
+	if w.Config, err = p.gather.config(ctx); err != nil {
+		return w, err
 	}
-	return members.Starting
+	if w.Services, err = p.gather.services(ctx); err != nil {
+		return w, err
+	}
+	cluster, err := p.gather.nodes(ctx)
+	if err != nil {
+		return w, err
+	}
+	p.recall(ctx)
+	p.mind.leaving = p.farewell.drains()
+	w.Nodes = p.mind.nodes(now, cluster, roster)
+	plan.Settle(w.Nodes, p.o.NodeRules)
+	p.leave(w.Nodes)
+	w.Own = plan.Own{Overdue: p.mind.overdue(now)}
+	return w, nil
 }
 
-// tell gives the group what it must know of this node, and whom to look for.
-func (p *passer) tell(ctx context.Context, interfaces []l2.Interface) error {
-	mine, err := factsOf(interfaces, p.dataplane()).encode()
-	if err != nil {
+// leave tells the others that this node gives its addresses away, and when it does not any more.
+func (p *passer) leave(nodes []plan.Node) {
+	draining := slices.ContainsFunc(nodes, func(n plan.Node) bool { return n.Name == p.o.Node && n.Draining })
+	switch {
+	case draining:
+		p.become(members.Draining)
+	case p.ready.Load():
+		p.become(members.Ready)
+	}
+}
+
+// tell gives the group what it must know of this node.
+func (p *passer) tell(now time.Time, interfaces []l2.Interface) error {
+	mine, err := p.mind.tells(now, interfacesOf(interfaces), p.dataplane(), p.detector.Verdicts()).encode()
+	if err != nil || bytes.Equal(mine, p.told) {
 		return err
 	}
 	if err := p.group.Publish(mine); err != nil {
 		return err
 	}
+	p.told = mine
+	return nil
+}
+
+// look tells the group whom to look for.
+func (p *passer) look(ctx context.Context) error {
 	should, err := peers(ctx, p.o.Client, p.o.Namespace, p.o.MembersBind)
 	if err != nil {
 		return err

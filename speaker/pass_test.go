@@ -16,9 +16,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
-	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/speaker/l2"
+	"github.com/belfry-lb/belfry/speaker/liveness"
 	"github.com/belfry-lb/belfry/speaker/members"
 )
 
@@ -105,6 +105,17 @@ func (a *fakeAnnouncer) Apply(_ context.Context, d l2.Desired) (l2.Running, erro
 	return r, nil
 }
 
+// fakeDetector probes nobody.
+type fakeDetector struct {
+	targets  map[string]netip.AddrPort
+	verdicts map[string]liveness.Verdict
+	changing signal
+}
+
+func (d *fakeDetector) SetTargets(t map[string]netip.AddrPort) { d.targets = t }
+func (d *fakeDetector) Verdicts() map[string]liveness.Verdict  { return d.verdicts }
+func (d *fakeDetector) Changed() <-chan struct{}               { return d.changing }
+
 func newRig(t *testing.T) *rig {
 	r := &rig{
 		t:       t,
@@ -122,8 +133,9 @@ func newRig(t *testing.T) *rig {
 			Node: "n1", Namespace: ns, Version: "v1", MembersBind: netip.MustParseAddrPort("192.0.2.1:7947"),
 			Client: r.api, Log: r.logs.logger(),
 		},
-		gather: gatherer{reader: r.api, classes: kube.DefaultClasses(), log: r.logs.logger(), book: book{}},
-		group:  r.members, announcer: r.wire, metrics: m, changed: newSignal(), ready: new(atomic.Bool), key: []byte("key"),
+		gather: newGatherer(r.api), mind: newMind("n1", RestartWindow, holdDown, r.logs.logger()),
+		detector: &fakeDetector{changing: newSignal()}, farewell: newFarewell(), last: map[string]netip.Addr{},
+		group: r.members, announcer: r.wire, metrics: m, changed: newSignal(), ready: new(atomic.Bool), key: []byte("key"),
 		dataplane: func() plan.Dataplane { return plan.DataplaneHealthy }, rivals: rivals{},
 		report: func(s v1beta1.SpeakerStatusStatus) { r.reports = append(r.reports, s) },
 	}
@@ -171,12 +183,18 @@ func TestTakesPartInOrder(t *testing.T) {
 			r.rest()
 		})
 		// The others must have the facts of a speaker that says it is ready.
-		facts, err := factsOf([]l2.Interface{eth0()}, plan.DataplaneHealthy).encode()
-		must(t, err)
-		if diff := cmp.Diff([]string{`{"interfaces":[],"dataplane":"healthy"}`, string(facts), "ready"}, r.members.story); diff != "" {
+		told := func(claims string) string {
+			return `{"interfaces":[{"name":"eth0","mac":"02:00:00:00:00:01","up":true,"ipv4":true,"ipv6":true,` +
+				`"prefixes":["192.0.2.0/24","2001:db8::/64","fe80::/64"]}],` + claims + `"dataplane":"healthy"}`
+		}
+		story := []string{
+			`{"interfaces":[],"dataplane":"healthy"}`, told(""), "ready",
+			told(`"claims":[{"epoch":1,"addresses":["192.0.2.100"]}],`),
+		}
+		if diff := cmp.Diff(story, r.members.story); diff != "" {
 			t.Error(diff)
 		}
-		want := l2.Desired{Entries: map[netip.Addr]l2.Entry{netip.MustParseAddr("192.0.2.100"): {Interfaces: []string{"eth0"}}}}
+		want := l2.Desired{Entries: map[netip.Addr]l2.Entry{netip.MustParseAddr("192.0.2.100"): {Interfaces: []string{"eth0"}, Monitor: true}}}
 		if diff := cmp.Diff(want, r.wire.desired, equalPrefixes); diff != "" {
 			t.Error(diff)
 		}
@@ -184,7 +202,9 @@ func TestTakesPartInOrder(t *testing.T) {
 		wantStatus := v1beta1.SpeakerStatusStatus{
 			Version: "v1", State: "ready", Dataplane: "healthy", Interfaces: statusInterfaces([]l2.Interface{eth0()}),
 			Members: v1beta1.SpeakerMembers{Alive: 1, Missing: []string{"n2"}},
-			L2:      v1beta1.SpeakerL2{Count: 1, Addresses: []string{"192.0.2.100"}},
+			L2: v1beta1.SpeakerL2{
+				Count: 1, Addresses: []string{"192.0.2.100"}, Claims: []v1beta1.SpeakerClaim{{Epoch: 1, Addresses: []string{"192.0.2.100"}}},
+			},
 		}
 		if diff := cmp.Diff(wantStatus, last); diff != "" {
 			t.Error(diff)
@@ -197,6 +217,7 @@ func TestIdleSpeakerMakesNoPass(t *testing.T) {
 		r := newRig(t)
 		r.during(func() {
 			r.fit()
+			elapse(holdDown)
 			before := r.wire.passes.Load()
 			elapse(time.Hour)
 			if n := r.wire.passes.Load() - before; n != 0 {

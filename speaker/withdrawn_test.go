@@ -58,7 +58,7 @@ func TestWithdrawn(t *testing.T) {
 	for _, a := range []string{"192.0.2.2", "192.0.2.3"} { // one engine has not let go; the other address is another Service's, too
 		p.running.Addresses[netip.MustParseAddr(a)] = []string{"eth0"}
 	}
-	should := plan.Plan{L2: map[netip.Addr][]string{netip.MustParseAddr("192.0.2.3"): {"eth0"}}}
+	should := plan.Plan{L2: map[netip.Addr]plan.Saying{netip.MustParseAddr("192.0.2.3"): {Role: plan.Answer}}}
 	if got := p.withdrawn(t.Context(), should); !slices.Equal(got, []string{"shared", "silent"}) {
 		t.Errorf("withdrawn %v", got)
 	}

@@ -42,6 +42,8 @@ const Drain = Group + "/drain"
 const (
 	// ConditionAllocated on a Service tells whether it has the addresses it asked for, and if not, why.
 	ConditionAllocated = Group + "/Allocated"
+	// ConditionAnnounced on a Service tells whether its addresses are announced, by which node, and if not, why.
+	ConditionAnnounced = Group + "/Announced"
 	// ConditionReady on our own kinds tells whether the object is valid and in use.
 	ConditionReady = "Ready"
 	// ConditionExhausted on a pool tells whether it has no free address of some family left.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -21,6 +22,7 @@ import (
 	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/spec"
 	"github.com/belfry-lb/belfry/speaker"
+	"github.com/belfry-lb/belfry/speaker/liveness"
 	"github.com/belfry-lb/belfry/speaker/members"
 )
 
@@ -29,6 +31,9 @@ type speakerFlags struct {
 	node, namespace         string
 	membersBind             string
 	failover                string
+	livenessPort            uint16
+	restartWindow           time.Duration
+	onRestart               string
 	exclude                 []string
 	metricsAddr, healthAddr string
 	kubeconfig              string
@@ -60,6 +65,9 @@ func (f *speakerFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.namespace, "namespace", "", "namespace of the speaker Pods and of the gossip key; empty: POD_NAMESPACE, then the service account's")
 	fs.StringVar(&f.membersBind, "members-bind", os.Getenv("POD_IP"), "address of this node, IPv4 or IPv6, on which the speakers talk to each other, with or without a port (7947, TCP and UDP); default: POD_IP")
 	fs.StringVar(&f.failover, "failover", string(members.ProfileDefault), "how soon a dead node is noticed: fast, default or relaxed")
+	fs.Uint16Var(&f.livenessPort, "liveness-port", liveness.DefaultPort, "port (UDP) on which the speakers probe each other, the same on all nodes")
+	fs.DurationVar(&f.restartWindow, "restart-window", speaker.RestartWindow, "addresses wait so long for a speaker that restarts while another node answers in its stead")
+	fs.StringVar(&f.onRestart, "on-restart", string(speaker.StandIn), "what becomes of the addresses when the speaker restarts: stand-in (nothing moves) or handover (they move to other nodes)")
 	fs.StringSliceVar(&f.exclude, "exclude-interfaces", nil, "names or globs of interfaces never to announce on; empty: those of pods and CNIs")
 	fs.StringVar(&f.proxyHealth, "proxy-health", speaker.DefaultProxyHealth, `ask kube-proxy here, host:port, how it is: a node whose kube-proxy says unhealthy acquires nothing; "0": do not ask`)
 	fs.BoolVar(&f.serviceFinalizer, "service-finalizer", false, "tell about which Services that are being deleted this speaker is silent; set it as the controller's")
@@ -84,12 +92,16 @@ func (f *speakerFlags) run(ctx context.Context, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if f.onRestart != string(speaker.StandIn) && f.onRestart != string(speaker.Handover) {
+		return fmt.Errorf("--on-restart: %q is neither %s nor %s", f.onRestart, speaker.StandIn, speaker.Handover)
+	}
 	mgr, err := f.manager()
 	if err != nil {
 		return err
 	}
 	s, err := speaker.New(speaker.Options{
 		Node: f.node, Namespace: f.namespace, Version: version, MembersBind: bind, Failover: members.Profile(f.failover),
+		LivenessPort: f.livenessPort, RestartWindow: f.restartWindow, OnRestart: speaker.OnRestart(f.onRestart),
 		Exclude: f.exclude, Classes: f.classes, NodeRules: f.nodeRules, ProxyHealth: f.proxyHealth, ServiceFinalizer: f.serviceFinalizer,
 		Client: mgr.GetClient(), Direct: mgr.GetAPIReader(), Cache: mgr.GetCache(), Log: log, Registerer: metrics.Registry,
 	})

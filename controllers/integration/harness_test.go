@@ -51,6 +51,7 @@ func startAs(t testing.TB, user func(*rest.Config), change ...func(*controllers.
 	c := &controller{t: t, ended: make(chan error, 1), net: &network{writes: map[string]int{}}, registry: prometheus.NewRegistry()}
 	o := controllers.DefaultOptions()
 	o.Namespace, o.HealthAddress, o.MetricsAddress = "default", "0", "0"
+	o.AnnouncedPatience = time.Hour // only tests of Announced want writes for what is not announced
 	o.Registerer, o.Log = c.registry, testr.NewWithInterface(t, testr.Options{Verbosity: 0})
 	for _, f := range change {
 		f(&o)

@@ -51,12 +51,14 @@ func TestHolderKeepsItsAddress(t *testing.T) {
 	hasAddresses(t, s, "192.0.2.81")
 }
 
-// TestNothingChangedNothingWritten is invariant 8: 500 Services, a restart and ten full passes make no write.
+// TestNothingChangedNothingWritten is invariant 8: 500 Services, all announced, a restart and ten full passes make
+// no write, and neither does a speaker that tells what concerns no Service.
 func TestNothingChangedNothingWritten(t *testing.T) {
 	const n = 500
 	clean(t)
 	pool := newPool("wide", "10.20.0.0/16", "2001:db8:20::/64")
 	create(t, pool)
+	speaker := readySpeaker(t, "keeps-1", "10.20.0.0-10.20.3.255", "2001:db8:20::-2001:db8:20::ffff")
 	c := start(t)
 	for i := range n {
 		policy := corev1.IPFamilyPolicySingleStack
@@ -72,11 +74,25 @@ func TestNothingChangedNothingWritten(t *testing.T) {
 		}
 		return nil
 	})
+	eventually(t, "those that are announced say so", func() error {
+		if got := c.metric("belfry_announced_services", "status=True"); got != n {
+			return fmt.Errorf("%v do", got)
+		}
+		return nil
+	})
+	eventually(t, "all is written", func() error {
+		for _, s := range services(t) {
+			if s.Name != "kubernetes" && announced(&s) == nil {
+				return fmt.Errorf("%s does not say who announces it", s.Name)
+			}
+		}
+		return nil
+	})
+	if got := c.metric("belfry_api_writes_total", "kind=Service", "result=ok"); got > 2*n {
+		t.Errorf("%v patches for %d assignments and announcements", got, n)
+	}
 	for _, s := range services(t) {
 		before[s.Name] = s.ResourceVersion + " " + strings.Join(ips(&s), " ")
-	}
-	if got := c.net.written()["PATCH services/status"]; got != n {
-		t.Errorf("%d patches for %d assignments", got, n)
 	}
 	if err := c.stop(); err != nil {
 		t.Fatal(err)
@@ -84,7 +100,12 @@ func TestNothingChangedNothingWritten(t *testing.T) {
 	poolVersion := get(t, pool).ResourceVersion
 
 	c = start(t, often)
-	c.fullPasses(11)
+	c.fullPasses(6)
+	speaks(t, speaker, func(s *v1beta1.SpeakerStatusStatus) { s.Members.Alive, s.Version = 7, "v2" })
+	c.fullPasses(5)
+	if got := c.metric("belfry_announced_services", "status=True"); got != n {
+		t.Errorf("%v Services are announced after the restart", got)
+	}
 	if got := c.net.written(); len(got) > 1 || got["POST secrets"] > 1 {
 		t.Errorf("a restart and ten full passes wrote %v", got)
 	}

@@ -32,6 +32,7 @@ func TestRights(t *testing.T) {
 			rule(v1beta1.Group, "ipaddresspools ipreservations l2advertisements", "get list watch"),
 			rule(v1beta1.Group, "ipaddresspools/status ipreservations/status l2advertisements/status", "patch"),
 			rule(v1beta1.Group, "speakerstatuses", "get list watch"),
+			rule("discovery.k8s.io", "endpointslices", "get list watch"),
 			rule("events.k8s.io", "events", "create patch"),
 		}},
 		&rbacv1.ClusterRoleBinding{ObjectMeta: meta, Subjects: user, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: meta.Name}},
@@ -53,7 +54,7 @@ func TestRights(t *testing.T) {
 	create(t, pool, bad, all)
 	c := startAs(t, func(cfg *rest.Config) {
 		cfg.Impersonate = rest.ImpersonationConfig{UserName: "belfry-rights", Groups: []string{"system:authenticated"}}
-	}, withFinalizer)
+	}, withFinalizer, soonTold)
 	s := newService("with-few-rights")
 	create(t, s)
 	hasAddresses(t, s, "192.0.2.192")
@@ -61,6 +62,7 @@ func TestRights(t *testing.T) {
 	reserved := newReservation("with-few-rights", v1beta1.IPReservationSpec{})
 	create(t, reserved)
 	reserves(t, reserved, "", "192.0.2.193")
+	announcedIs(t, s, metav1.ConditionFalse, "NoEndpoints", "")
 	must(t, shared.client.Delete(t.Context(), s))
 	isGone(t, s)
 	ready(t, pool, metav1.ConditionTrue, "Valid")

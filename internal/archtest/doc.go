@@ -4,7 +4,7 @@
 //	5  e2e, charts, internal/archtest                       look at everything, nobody imports them
 //	4  cmd                                                  the only os.Exit
 //	3  controllers, speaker, internal/kube, internal/cli    know Kubernetes
-//	2  speaker/{l2, bgp, bfd, members}                      know one wire each, and nothing of ours or of Kubernetes
+//	2  speaker/{l2, bgp, bfd, members, liveness}           know one wire each, and nothing of ours or of Kubernetes
 //	1  internal/{spec, alloc, elect, plan, explain, migrate}   pure: values in, values and reasons out
 //	0  api                                                  types and names
 //

@@ -43,6 +43,7 @@ func house() []room {
 		{path: "speaker/bgp", floor: 2, kind: wire},
 		{path: "speaker/bfd", floor: 2, kind: wire},
 		{path: "speaker/members", floor: 2, kind: wire},
+		{path: "speaker/liveness", floor: 2, kind: wire},
 
 		{path: "internal/kube", floor: 3, sideways: true},
 		{path: "internal/cli", floor: 3},

@@ -4,42 +4,87 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/belfry-lb/belfry/internal/elect"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-// eligible returns the interfaces on which the node may announce what these advertisements select, of one family, or the first reason
-// why it may not, in the order in which somebody looking for the cause would ask.
-func (n Node) eligible(advs []spec.L2Advertisement, f spec.Family) ([]Interface, spec.Reason) {
-	if reason := n.canAcquire(); reason != "" {
-		return nil, reason
-	}
+// runner is what a node has to do with the addresses of a field.
+type runner struct {
+	name       string
+	place      int    // among all nodes
+	hash       uint64 // of its name
+	weight     int
+	interfaces []Interface // allowed and able to, by name
+	subnets    []int       // those of the field's that its interfaces have
+	fit        elect.Fitness
+	reason     spec.Reason // why it may not acquire, "" if it may
+	// lingers: the node is to have nothing, but what it has it can hand over without a gap.
+	lingers bool
+}
+
+// runner judges a node by the advertisements for addresses of one family.
+//
+//	                        keeps what it has   acquires
+//	speaker ready                  x                x
+//	speaker starting               x
+//	Node not Ready, proxy ill      x
+//	draining, excluded         hands it over
+//	speaker restarting       others answer for it
+func (n Node) runner(place int, advs []spec.L2Advertisement, f spec.Family) runner {
+	r := runner{name: n.Name, place: place, hash: elect.Hash(n.Name)}
 	var selecting []spec.L2Advertisement
 	for _, a := range advs {
 		if a.SelectsNode(n.Labels) {
-			selecting = append(selecting, a)
+			selecting, r.weight = append(selecting, a), r.weight+a.Weight(n.Labels)
 		}
 	}
-	if len(selecting) == 0 {
-		return nil, ReasonNotSelected
-	}
-	var interfaces []Interface
-	for _, i := range n.Interfaces {
-		if i.carries(f) && allowed(i.Name, selecting) {
-			interfaces = append(interfaces, i)
+	for _, i := range n.Interfaces { // what a node that is not selected any more had, it had anywhere
+		if i.carries(f) && (len(selecting) == 0 || allowed(i.Name, selecting)) {
+			r.interfaces = append(r.interfaces, i)
 		}
 	}
-	if len(interfaces) == 0 {
-		return nil, ReasonNoInterface
-	}
-	slices.SortFunc(interfaces, func(a, b Interface) int { return cmp.Compare(a.Name, b.Name) })
-	return interfaces, ""
+	slices.SortFunc(r.interfaces, func(a, b Interface) int { return cmp.Compare(a.Name, b.Name) })
+	r.judge(n, len(selecting) > 0)
+	return r
 }
 
-// canAcquire tells what keeps the node from announcing anything, "" for nothing.
+func (r *runner) judge(n Node, selected bool) {
+	r.reason = n.canAcquire()
+	// Of a node that is away the interfaces may not have come about.
+	reaches := len(r.interfaces) > 0 || n.Away && len(n.Interfaces) == 0
+	if r.reason == "" && !selected {
+		r.reason = ReasonNotSelected
+	}
+	if r.reason == "" && !reaches {
+		r.reason = ReasonNoInterface
+	}
+	if r.reason == "" {
+		r.fit |= elect.Acquires
+		if n.Steady {
+			r.fit |= elect.Steady
+		}
+	}
+	leaving := n.Draining || n.Excluded || !selected
+	if n.Silent || leaving || !reaches {
+		r.lingers = n.Alive && !n.Silent && leaving && reaches
+		return
+	}
+	if n.Alive {
+		r.fit |= elect.Keeps
+	}
+	if n.Away {
+		r.fit |= elect.Returns
+	}
+}
+
+// canAcquire tells what keeps the node from acquiring anything, "" for nothing: the first reason in the order in which
+// somebody looking for the cause would ask.
 func (n Node) canAcquire() spec.Reason {
 	switch {
 	case !n.Alive:
 		return ReasonNoSpeaker
+	case n.Silent:
+		return ReasonNodeSilent
 	case !n.Ready:
 		return ReasonSpeakerNotReady
 	case !n.Node.Ready:
@@ -57,7 +102,9 @@ func (n Node) canAcquire() spec.Reason {
 // CanServe tells whether packets for an address of this family of the Service that reach the node reach a pod: with
 // externalTrafficPolicy Local the node must have an endpoint of the family, else any one anywhere will do. Layer 2 and BGP
 // share it.
-func CanServe(s Service, f spec.Family, node string) bool {
+func CanServe(s Service, f spec.Family, node string) bool { return s.servedOn(f, node) }
+
+func (s *Service) servedOn(f spec.Family, node string) bool {
 	if s.Local {
 		return s.Endpoints.Of(f).On(node)
 	}

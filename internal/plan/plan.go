@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -12,10 +13,27 @@ import (
 
 // Plan is what one node should be saying.
 type Plan struct {
-	// L2 maps each address to answer for with ARP or NDP to the names of the interfaces to answer on, sorted.
-	L2 map[netip.Addr][]string
+	// L2 is what to do about the addresses that this node has to do with.
+	L2 map[netip.Addr]Saying
 	// Withheld tells why the other addresses are not announced by this node, in the order of the Services.
 	Withheld []Withheld
+	// Facts are to be told to the others once L2 is done, and are this node's in the next World.
+	Facts
+	// Waiting are the addresses of planned moves that wait for the node that has them to let go, sorted.
+	Waiting []netip.Addr
+	// Successors names, for each node with addresses, who would be the first to take them over: one list for each of some
+	// of its addresses. They are the ones to watch it.
+	Successors map[string][][]string
+}
+
+// Prove takes the addresses off the list of those that the network must be asked about which are announced: it was asked, and
+// nobody else has them.
+func (p *Plan) Prove(announced func(netip.Addr) bool) {
+	for i := range p.Claims {
+		if c := &p.Claims[i]; c.Fresh && announced(c.Addr) {
+			c.Fresh = false
+		}
+	}
 }
 
 // Withheld is an address that this node does not announce, and why.
@@ -29,63 +47,79 @@ type Withheld struct {
 
 // Make plans for one node. Every speaker that sees the same World elects the same owners.
 func Make(w World, node string) Plan {
-	p := Plan{L2: map[netip.Addr][]string{}}
-	fields := map[fieldKey]*field{}
-	shared := w.shared()
-	for _, s := range w.Services {
-		for i, a := range s.Held {
-			key := fieldKey{s.PoolOf(i), spec.FamilyOf(a)}
-			if fields[key] == nil {
-				fields[key] = w.field(key)
-			}
-			e := fields[key].electFor(s, a, shared[a])
-			if e.owner == node {
-				p.L2[a] = e.interfaces
+	b := newBoard(w.Config, w.Nodes, len(w.Services))
+	for i := range w.Services {
+		b.seat(&w.Services[i])
+	}
+	for _, s := range b.seats {
+		s.fill(b.ledger)
+	}
+	services := make([]*Service, len(w.Services))
+	for i := range services {
+		services[i] = &w.Services[i]
+	}
+	return b.plan(services, w.Own, node)
+}
+
+// plan holds the election and tells what it means for one node.
+func (b *board) plan(services []*Service, own Own, node string) Plan {
+	results := b.elect()
+	d := newDesk(b, own, node)
+	for _, s := range b.seats {
+		if s.slate == nil {
+			continue
+		}
+		d.decide(s, results[s.place])
+	}
+	d.finish()
+	d.plan.Successors = b.successors()
+	for _, s := range services {
+		for _, a := range s.Held {
+			at := b.seats[a]
+			if d.plan.L2[a].Role == Answer && b.serves(at, s, d.me) {
 				continue
 			}
-			p.Withheld = append(p.Withheld, e.withheld(s.Key, a))
+			d.plan.Withheld = append(d.plan.Withheld, b.withheld(at, s, results))
 		}
 	}
-	return p
+	return d.plan
 }
 
-// election is the outcome for one address: an owner, or the reason why there is none.
-type election struct {
-	owner      string
-	interfaces []string
-	reason     spec.Reason
-	message    string
+// serves tells whether a node that announces the address does so for this Service, too.
+func (b *board) serves(at *seat, s *Service, node int) bool {
+	if len(at.shares) == 1 {
+		return true
+	}
+	sh := at.share(s)
+	r := sh.field.runner(node)
+	return r != nil && sh.why == nil && CanServe(*s, sh.field.family, r.name)
 }
 
-func (e election) withheld(key types.NamespacedName, a netip.Addr) Withheld {
-	if e.owner != "" {
-		return Withheld{key, a, ReasonOtherNode, "announced by node " + e.owner, e.owner}
-	}
-	return Withheld{key, a, e.reason, e.message, ""}
+func (s *seat) share(of *Service) *share {
+	return &s.shares[slices.IndexFunc(s.shares, func(sh share) bool { return sh.service.Key == of.Key })]
 }
 
-// electFor finds the owner of an address as far as one Service goes; g is all that share it, nil when nobody does.
-func (f *field) electFor(s Service, a netip.Addr, g *group) election {
-	if g == nil {
-		return f.elect(s, a)
+// withheld tells why this node does not announce an address for a Service.
+func (b *board) withheld(at *seat, s *Service, results []elect.Result) Withheld {
+	sh := at.share(s)
+	if sh.why != nil {
+		return *sh.why
 	}
-	return f.share(s, a, g)
+	r := results[at.place]
+	i := r.Holder
+	if i == elect.None {
+		i = r.Next
+	}
+	if i == elect.None {
+		return Withheld{s.Key, at.addr, ReasonNoNode, "no node can announce it: " + sh.field.refusals(s), ""}
+	}
+	owner := b.nodes[i].Name
+	if !b.serves(at, s, i) {
+		return Withheld{s.Key, at.addr, ReasonSharedElsewhere, fmt.Sprintf(
+			"%s is announced by node %s for another Service that shares it; no node has pods of all sharers, and that one has none of this Service", at.addr, owner), ""}
+	}
+	return Withheld{s.Key, at.addr, ReasonOtherNode, "announced by node " + owner, owner}
 }
 
-// elect finds the owner of one address among the nodes of its pool's field.
-func (f *field) elect(s Service, a netip.Addr) election {
-	switch {
-	case s.ProxyName != "":
-		return election{reason: ReasonServiceProxy, message: fmt.Sprintf("label %s=%s hands the Service to another proxy", spec.ProxyNameLabel, s.ProxyName)}
-	case !f.advertised:
-		return election{reason: ReasonNoAdvertisement, message: fmt.Sprintf("no L2Advertisement selects pool %q", f.pool)}
-	case !s.Endpoints.Of(f.family).Any():
-		return election{reason: ReasonNoEndpoints, message: fmt.Sprintf("the Service has no ready endpoint of %s", f.family)}
-	}
-	candidates := f.candidates(s, a)
-	owner, ok := elect.Owner(a, candidates)
-	if !ok {
-		return election{reason: ReasonNoNode, message: "no node can announce it: " + f.refusals(s)}
-	}
-	return election{owner: owner, interfaces: f.interfaces(owner)}
-}
+// byAddr orders claims.
+func byAddr(a, b Claim) int { return a.Addr.Compare(b.Addr) }

@@ -62,7 +62,10 @@ func owners(t *testing.T, w World) map[netip.Addr]string {
 	t.Helper()
 	got := map[netip.Addr]string{}
 	for _, n := range w.Nodes {
-		for a := range Make(w, n.Name).L2 {
+		for a, say := range Make(w, n.Name).L2 {
+			if say.Role != Answer {
+				t.Errorf("%s is to do %+v about %s, though nobody has a claim", n.Name, say, a)
+			}
 			if other, taken := got[a]; taken {
 				t.Errorf("%s is announced by %s and %s", a, other, n.Name)
 			}
@@ -182,7 +185,7 @@ func TestTheOthersSayWhoAnnounces(t *testing.T) {
 	for _, n := range w.Nodes {
 		p := Make(w, n.Name)
 		if n.Name == owner {
-			if len(p.Withheld) != 0 || !slices.Equal(p.L2[vip], []string{"eth0"}) {
+			if len(p.Withheld) != 0 || !slices.Equal(p.L2[vip].Interfaces, []string{"eth0"}) {
 				t.Errorf("the owner's plan is %+v", p)
 			}
 			continue
@@ -199,12 +202,12 @@ func TestInterfacesOfTheOwner(t *testing.T) {
 			Interface{Name: "eth2", IPv4: true}, Interface{Name: "six", Up: true, IPv6: true})
 	}))
 	p := Make(w, owners(t, w)[vip])
-	if d := cmp.Diff([]string{"br0", "eth0", "eth1"}, p.L2[vip]); d != "" {
+	if d := cmp.Diff([]string{"br0", "eth0", "eth1"}, p.L2[vip].Interfaces); d != "" {
 		t.Errorf("all that are up, sorted (-want +got):\n%s", d)
 	}
 	w.Config.L2Advertisements[0].Interfaces = []string{"eth1", "eth2"}
 	p = Make(w, owners(t, w)[vip])
-	if d := cmp.Diff([]string{"eth1"}, p.L2[vip]); d != "" {
+	if d := cmp.Diff([]string{"eth1"}, p.L2[vip].Interfaces); d != "" {
 		t.Errorf("those named that are up (-want +got):\n%s", d)
 	}
 }
@@ -221,8 +224,11 @@ func TestLinkLocalAndHostPrefixesAreNoSubnets(t *testing.T) {
 		{"fe80::10", "fe80::1/64", false},
 		{"192.0.2.10", "::/0", false},
 	} {
-		i := Interface{Prefixes: []netip.Prefix{netip.MustParsePrefix(tc.prefix)}}
-		if got := i.inSubnet(netip.MustParseAddr(tc.addr)); got != tc.want {
+		a := netip.MustParseAddr(tc.addr)
+		n := node("n1")
+		n.Interfaces[0].Prefixes = []netip.Prefix{netip.MustParsePrefix(tc.prefix)}
+		f := newField(fieldKey{family: spec.FamilyOf(a)}, []spec.L2Advertisement{{}}, []Node{n})
+		if got := len(f.containing(a)) > 0; got != tc.want {
 			t.Errorf("%s in %s: %t, want %t", tc.addr, tc.prefix, got, tc.want)
 		}
 	}

@@ -24,6 +24,8 @@ const (
 	ReasonNotSelected spec.Reason = "NodeNotSelected"
 	// ReasonNoSpeaker: no speaker of the node is seen alive.
 	ReasonNoSpeaker spec.Reason = "NoSpeaker"
+	// ReasonNodeSilent: other speakers have found that the node does not answer at all.
+	ReasonNodeSilent spec.Reason = "NodeSilent"
 	// ReasonSpeakerNotReady: the node's speaker is starting, or about to leave.
 	ReasonSpeakerNotReady spec.Reason = "SpeakerNotReady"
 	// ReasonNodeNotReady: the Node is not Ready, or its network is unavailable.

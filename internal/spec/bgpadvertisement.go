@@ -100,6 +100,11 @@ func (a BGPAdvertisement) Length(f Family) int {
 	return a.Length4
 }
 
+// HostRoute tells whether each address of the family has a route of its own.
+func (a BGPAdvertisement) HostRoute(f Family) bool {
+	return a.HostRoutes || f == IPv4 && a.Length4 == 32 || f == IPv6 && a.Length6 == 128
+}
+
 // Older orders advertisements by age, those of the same age by name. Of several for one route, the first of this order that
 // sets an attribute decides on it.
 func (a BGPAdvertisement) Older(b BGPAdvertisement) int {

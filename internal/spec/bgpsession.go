@@ -31,6 +31,13 @@ func (p Peer) On(n Node) (Session, *Problem) {
 // complete fills in what depends on the node, and checks what only shows there.
 func (s Session) complete(peer string, n Node) (Session, *Problem) {
 	if s.Address.IsValid() && s.Interface != "" {
+		if !s.Address.IsLinkLocalUnicast() {
+			return Session{}, peerProblem(peer, ReasonContradiction, fmt.Sprintf(
+				"node %s: interface %s goes with a link-local address, which %s is not", n.Name, s.Interface, s.Address))
+		}
+		if s.Address.Is4() { // it has no zone
+			s.SourceInterface = cmp.Or(s.SourceInterface, s.Interface)
+		}
 		s.Address, s.Interface = s.Address.WithZone(s.Interface), ""
 	}
 	if !s.RouterID.IsValid() {
@@ -56,8 +63,6 @@ func (s Session) listenFamily() Family {
 func (s Session) check(n Node) error {
 	a := s.Address
 	switch {
-	case a.IsValid() && a.Zone() != "" && !a.IsLinkLocalUnicast():
-		return fmt.Errorf("node %s: interface %s goes with a link-local address, which %s is not", n.Name, a.Zone(), a.WithZone(""))
 	case a.Is6() && a.IsLinkLocalUnicast() && a.Zone() == "":
 		return fmt.Errorf("node %s: link-local address %s needs spec.interface", n.Name, a)
 	case a.IsValid() && s.SourceAddress.IsValid() && a.Is4() != s.SourceAddress.Is4():

@@ -50,6 +50,7 @@ func parseAllBGP(o Objects, pools map[string]labels.Set) (b BGP, problems []Prob
 	for _, users := range b.CommunityUsers {
 		slices.Sort(users)
 	}
+	problems = append(problems, b.differences(pools)...)
 	slices.SortFunc(b.Advertisements, func(a, b BGPAdvertisement) int { return cmp.Compare(a.Name, b.Name) })
 	return b, problems
 }

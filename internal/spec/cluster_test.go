@@ -36,7 +36,8 @@ func TestParseEndpoints(t *testing.T) {
 		want Backends
 	}{
 		{"none", nil, Backends{}},
-		{"ready ones, each node once, of all slices", [][]discoveryv1.Endpoint{{endpoint("b", "yy"), endpoint("a", "yy")}, {endpoint("a", "yy")}}, Backends{Nodes: []string{"a", "b"}}},
+		{"ready ones, each node once, of all slices", [][]discoveryv1.Endpoint{{endpoint("b", "yy"), endpoint("a", "yy")}, {endpoint("a", "yy")}}, Backends{Nodes: []string{"a", "b"}, Counts: []int{2, 1}}},
+		{"several without a node", [][]discoveryv1.Endpoint{{endpoint("", "yy"), endpoint("", "yy")}}, Backends{Nodes: nil, Anywhere: true, Floating: 2}},
 		{"unset is ready", [][]discoveryv1.Endpoint{{endpoint("a", "--")}}, Backends{Nodes: []string{"a"}}},
 		{"a ready one hides those that only serve", [][]discoveryv1.Endpoint{{endpoint("a", "yy"), endpoint("b", "ny")}}, Backends{Nodes: []string{"a"}}},
 		{"without a ready one those that serve count", [][]discoveryv1.Endpoint{{endpoint("a", "nn"), endpoint("b", "ny")}}, Backends{Nodes: []string{"b"}}},

@@ -16,6 +16,8 @@ type Endpoints struct{ IPv4, IPv6 Backends }
 type Backends struct {
 	Nodes    []string // sorted, distinct
 	Anywhere bool     // an endpoint without a node name: it counts for every node
+	Counts   []int    // how many each of Nodes has; nil: one each
+	Floating int      // how many have no node name; 0 with Anywhere: one
 }
 
 // Of returns the endpoints that serve addresses of the family.
@@ -41,8 +43,25 @@ func (b Backends) On(node string) bool {
 	return found
 }
 
+// Count returns how many endpoints the node has, those that count for every node included.
+func (b Backends) Count(node string) int {
+	n := b.Floating
+	if b.Anywhere && n == 0 {
+		n = 1
+	}
+	i, found := slices.BinarySearch(b.Nodes, node)
+	switch {
+	case !found:
+	case b.Counts == nil:
+		n++
+	default:
+		n += b.Counts[i]
+	}
+	return n
+}
+
 func (b Backends) equal(o Backends) bool {
-	return b.Anywhere == o.Anywhere && slices.Equal(b.Nodes, o.Nodes)
+	return b.Anywhere == o.Anywhere && b.Floating == o.Floating && slices.Equal(b.Nodes, o.Nodes) && slices.Equal(b.Counts, o.Counts)
 }
 
 // ParseEndpoints reads all slices of one Service.
@@ -81,22 +100,34 @@ func collect(all []discoveryv1.EndpointSlice, counts condition) Endpoints {
 
 func collectFamily(all []discoveryv1.EndpointSlice, family discoveryv1.AddressType, counts condition) Backends {
 	var b Backends
-	nodes := map[string]bool{}
+	nodes := map[string]int{}
+	floating, most := 0, 1
 	for i := range all {
 		if all[i].AddressType != family {
 			continue
 		}
 		for _, ep := range all[i].Endpoints {
+			n := max(len(ep.Addresses), 1) // alike endpoints may be told as one with several addresses
 			switch {
 			case !counts(ep.Conditions):
 			case ep.NodeName == nil:
-				b.Anywhere = true
+				floating += n
 			default:
-				nodes[*ep.NodeName] = true
+				nodes[*ep.NodeName] += n
+				most = max(most, nodes[*ep.NodeName])
 			}
 		}
 	}
 	b.Nodes = slices.Sorted(maps.Keys(nodes))
+	if b.Anywhere = floating > 0; floating > 1 {
+		b.Floating = floating
+	}
+	if most > 1 {
+		b.Counts = make([]int, len(b.Nodes))
+		for i, name := range b.Nodes {
+			b.Counts[i] = nodes[name]
+		}
+	}
 	return b
 }
 

@@ -44,6 +44,7 @@ type Service struct {
 	Pools      []string     // pools of Held, as the controller noted them; empty when it never marked this Service
 	ProxyName  string       // service.kubernetes.io/service-proxy-name: kube-proxy does not serve it
 	Terminated bool         // deletionTimestamp is set
+	ClientIP   bool         // sessionAffinity: ClientIP
 
 	Labels          labels.Set
 	NamespaceLabels labels.Set   // of its namespace
@@ -69,6 +70,7 @@ func ParseService(o *corev1.Service) Service {
 		Local:      o.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
 		ProxyName:  o.Labels[ProxyNameLabel],
 		Terminated: o.DeletionTimestamp != nil,
+		ClientIP:   o.Spec.SessionAffinity == corev1.ServiceAffinityClientIP,
 		Policy:     parsePolicy(o.Spec.IPFamilyPolicy),
 		Families:   parseFamilies(o),
 		Labels:     o.Labels,

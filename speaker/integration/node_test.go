@@ -52,7 +52,7 @@ func (n *node) start() {
 	var logs bytes.Buffer
 	cmd := exec.Command(binary, "speaker", "--kubeconfig="+n.kubeconfig, "--node-name="+n.name, "--namespace="+namespace,
 		"--members-bind="+n.addr, "--log-format=console", "--log-level=debug",
-		"--metrics-address=127.0.0.1:7980", "--health-address=127.0.0.1:7981")
+		"--metrics-address=127.0.0.1:7980", "--health-address=127.0.0.1:7981", "--proxy-health=0")
 	cmd.Stdout, cmd.Stderr = &logs, &logs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	started, exited := make(chan error, 1), make(chan error, 1)

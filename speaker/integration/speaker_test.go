@@ -92,20 +92,28 @@ func TestSpeakers(t *testing.T) {
 	t.Run("a deleted status comes back", func(t *testing.T) { testDeletedStatus(t, s) })
 	t.Run("what is not ours is silent", func(t *testing.T) { testNotOurs(t, s) })
 	t.Run("an edit moves and silences", func(t *testing.T) { testEdits(t, s) })
-	t.Run("told to stop", func(t *testing.T) { testStop(t, s, web, unix.SIGTERM) })
-	t.Run("killed", func(t *testing.T) { testStop(t, s, web, unix.SIGKILL) })
+	t.Run("told to stop", func(t *testing.T) { testRestart(t, s, web, unix.SIGTERM) })
+	t.Run("killed", func(t *testing.T) { testRestart(t, s, web, unix.SIGKILL) })
+	t.Run("all killed", func(t *testing.T) { testRestartOfAll(t, s, web) })
+	t.Run("gone for long", func(t *testing.T) { testGone(t, s, web) })
+	t.Run("the Node is not Ready", func(t *testing.T) { testNotReady(t, s, web) })
+	t.Run("drained", func(t *testing.T) { testDrain(t, s, web) })
+	t.Run("power cut", func(t *testing.T) { testPowerCut(t, s, l, web) })
 	t.Run("API server away", func(t *testing.T) { testFailStatic(t, s, web) })
 }
 
 func testStatuses(t *testing.T, s *site, owner *node) {
 	for _, n := range s.nodes {
 		want := v1beta1.SpeakerStatusStatus{
-			Version: "dev", State: "ready",
+			Version: "dev", State: "ready", Dataplane: "unknown",
 			Interfaces: []v1beta1.SpeakerInterface{{Name: "eth0", MAC: n.mac(), Up: true, Subnets: []string{"10.77.0.0/24", "fe80::/64"}}},
 			Members:    v1beta1.SpeakerMembers{Alive: 3},
 		}
 		if n == owner {
-			want.L2.Addresses = []string{"10.77.0.100"}
+			want.L2 = v1beta1.SpeakerL2{
+				Count: 1, Addresses: []string{"10.77.0.100"},
+				Claims: []v1beta1.SpeakerClaim{{Epoch: 1, Addresses: []string{"10.77.0.100"}}},
+			}
 		}
 		var diff string
 		for end := n.status(); ; end = n.status() {
@@ -196,26 +204,121 @@ func testEdits(t *testing.T, s *site) {
 	s.silent(a)
 }
 
-// testStop ends the owner's speaker, sees another node answer, and brings the speaker back.
-func testStop(t *testing.T, s *site, a netip.Addr, signal unix.Signal) {
+// testRestart ends the owner's speaker and starts it again: nothing moves. Whoever asks meanwhile is told the owner's
+// hardware address, by another node.
+func testRestart(t *testing.T, s *site, a netip.Addr, signal unix.Signal) {
 	owner := s.owner(a, s.nodes...)
+	w := s.asker.watch(a)
 	if err := owner.stop(signal); signal == unix.SIGTERM && err != nil {
 		t.Errorf("the speaker of %s ended with %v", owner.name, err)
 	}
+	s.owner(a, owner) // the process has ended: another node answers
 	rest := s.but(owner)
-	s.owner(a, rest...)
 	for _, n := range rest {
 		eventually(t, n.name+"'s status misses "+owner.name, func() bool {
 			m := n.status().Status.Members
 			return m.Alive == 2 && slices.Equal(m.Missing, []string{owner.name})
 		})
 	}
+	eventually(t, "a status tells who stands in", func() bool {
+		return slices.ContainsFunc(rest, func(n *node) bool {
+			in := n.status().Status.L2.StandIns
+			return len(in) == 1 && in[0].Node == owner.name
+		})
+	})
 	owner.start()
 	eventually(t, owner.name+" is ready again", owner.ready)
-	s.owner(a, s.nodes...)
 	for _, n := range rest {
-		eventually(t, n.name+"'s status misses nobody", func() bool { return n.status().Status.Members.Alive == 3 })
+		eventually(t, n.name+"'s status misses nobody", func() bool {
+			return n.status().Status.Members.Alive == 3 && len(n.status().Status.L2.StandIns) == 0
+		})
 	}
+	s.owner(a, owner)
+	w.only(owner)
+}
+
+// testRestartOfAll: with nobody left who remembers, each speaker reads what it had in its SpeakerStatus.
+func testRestartOfAll(t *testing.T, s *site, a netip.Addr) {
+	owner := s.owner(a, s.nodes...)
+	eventually(t, owner.name+"'s status tells of the claim", func() bool { return len(owner.status().Status.L2.Claims) > 0 })
+	w := s.asker.watch(a)
+	for _, n := range s.nodes {
+		_ = n.stop(unix.SIGKILL)
+	}
+	for _, n := range s.nodes {
+		n.start()
+	}
+	for _, n := range s.nodes {
+		eventually(t, n.name+" is ready again", n.ready)
+	}
+	s.owner(a, owner)
+	w.only(owner)
+}
+
+// testGone ends the owner's speaker for good: when its time is over another node takes the address, and keeps it when the
+// first is back.
+func testGone(t *testing.T, s *site, a netip.Addr) {
+	owner := s.owner(a, s.nodes...)
+	_ = owner.stop(unix.SIGKILL)
+	heir := s.owner(a, s.but(owner)...)
+	owner.start()
+	eventually(t, owner.name+" is ready again", owner.ready)
+	w := s.asker.watch(a)
+	s.owner(a, heir)
+	w.only(heir)
+}
+
+// testNotReady: what is wrong with a node's kubelet is nothing to its packets.
+func testNotReady(t *testing.T, s *site, a netip.Addr) {
+	owner := s.owner(a, s.nodes...)
+	w := s.asker.watch(a)
+	ready := func(is corev1.ConditionStatus) {
+		o := owner.object()
+		o.Status.Conditions[0].Status = is
+		must(t, api.Status().Patch(context.Background(), o, client.Merge))
+	}
+	const passes = "belfry_speaker_pass_duration_seconds_count"
+	made := map[*node]float64{}
+	for _, n := range s.nodes {
+		made[n] = n.metric(passes)
+	}
+	ready(corev1.ConditionUnknown)
+	for _, n := range s.nodes {
+		eventually(t, n.name+" has seen it", func() bool { return n.metric(passes) > made[n] })
+	}
+	s.owner(a, owner)
+	ready(corev1.ConditionTrue)
+	w.only(owner)
+}
+
+// testDrain gives the address to another node: from the new owner's first word on nobody hears the old hardware address.
+func testDrain(t *testing.T, s *site, a netip.Addr) {
+	owner := s.owner(a, s.nodes...)
+	w := s.asker.watch(a)
+	annotate := func(value string) {
+		o := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: owner.name}}
+		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"belfry.dev/drain":`+value+`}}}`))
+		must(t, api.Patch(context.Background(), o, patch))
+	}
+	annotate(`""`)
+	heir := s.owner(a, s.but(owner)...)
+	must(t, owner.stop(unix.SIGTERM)) // drained: it leaves
+	annotate("null")
+	owner.start()
+	eventually(t, owner.name+" is ready again", owner.ready)
+	s.owner(a, heir)
+	w.moved(owner, heir)
+}
+
+// testPowerCut takes the owner off the network and its speaker away.
+func testPowerCut(t *testing.T, s *site, l lan, a netip.Addr) {
+	owner := s.owner(a, s.nodes...)
+	must(t, l.nl.LinkSetDown(l.link(owner.name)))
+	_ = owner.stop(unix.SIGKILL)
+	s.owner(a, s.but(owner)...)
+	must(t, l.nl.LinkSetUp(l.link(owner.name)))
+	owner.start()
+	eventually(t, owner.name+" is ready again", owner.ready)
 }
 
 // testFailStatic takes the API server away, then the owner.
@@ -231,7 +334,7 @@ func testFailStatic(t *testing.T, s *site, a netip.Addr) {
 		t.Errorf("%s answers instead of %s though only the API server is away", now.name, owner.name)
 	}
 	_ = owner.stop(unix.SIGKILL)
-	heir := s.owner(a, rest...)
+	heir := s.owner(a, rest...) // after its time to come back
 	s.api.mend()
 	eventually(t, heir.name+"'s status tells of the address", func() bool {
 		return slices.Equal(heir.status().Status.L2.Addresses, []string{a.String()})

@@ -29,6 +29,10 @@ type Member struct {
 	Facts []byte
 	// Current is false while the member has published facts newer than Facts.
 	Current bool
+	// Joins counts how often this node has seen the member come, the first time included. It grows when a member is back
+	// that was taken for dead or had left, and on both sides when a partition heals: time to put the neighbours' caches
+	// right.
+	Joins uint64
 }
 
 // StopMode says how Run ends.

@@ -74,6 +74,8 @@ func (o *Options) config(t timing) *memberlist.Config {
 	c.SuspicionMult, c.SuspicionMaxTimeoutMult = t.suspicionMult, t.suspicionMaxMult
 	c.GossipInterval, c.PushPullInterval = t.gossipInterval, t.pushPull
 	c.TCPTimeout = t.stream
+	// The dead are looked for by the joiner; gossip to them costs what their kernels may say to the liveness probes.
+	c.GossipToTheDeadTime = time.Second
 	// A node that got another address takes its name back once it was dead.
 	c.DeadNodeReclaimTime = time.Second
 	// Packets are small, and the compressor costs 64 kB of memory for each.

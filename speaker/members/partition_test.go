@@ -39,6 +39,14 @@ func TestPartitionHeals(t *testing.T) {
 			c.eventually("facts of both halves", func(m *member) bool {
 				return m.hasFacts("n00", []byte("left half")) && m.hasFacts("n04", filled(50_000, 4))
 			})
+			for i, m := range c.members {
+				for k, o := range m.Members() {
+					// Those of one half may have heard of each other's death from the other half, too.
+					if across := i > 2 != (k > 2); across && o.Joins < 2 || o.Joins == 0 {
+						t.Errorf("%s saw %s come %d times", m.opts.Name, o.Name, o.Joins)
+					}
+				}
+			}
 		})
 	}
 }

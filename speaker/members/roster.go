@@ -16,6 +16,8 @@ type node struct {
 	addr netip.AddrPort
 	meta meta
 	raw  string // the metadata as it came
+	// joins counts how often the member came, this time included.
+	joins uint64
 }
 
 // registrar turns memberlist's events into rosters. Memberlist calls it with
@@ -23,6 +25,7 @@ type node struct {
 // may keep nothing of the Node, which changes later.
 type registrar struct {
 	roster  atomic.Pointer[roster]
+	joins   map[string]uint64 // of members that are there, or were
 	changes func(kind string)
 	raise   func()
 }
@@ -30,7 +33,7 @@ type registrar struct {
 var _ memberlist.EventDelegate = (*registrar)(nil)
 
 func newRegistrar(changes func(string), raise func()) *registrar {
-	r := &registrar{changes: changes, raise: raise}
+	r := &registrar{joins: map[string]uint64{}, changes: changes, raise: raise}
 	r.roster.Store(&roster{})
 	return r
 }
@@ -38,7 +41,11 @@ func newRegistrar(changes func(string), raise func()) *registrar {
 func (r *registrar) load() roster { return *r.roster.Load() }
 
 // NotifyJoin implements memberlist.EventDelegate.
-func (r *registrar) NotifyJoin(n *memberlist.Node) { r.put(n, changeJoin) }
+func (r *registrar) NotifyJoin(n *memberlist.Node) {
+	r.forget()
+	r.joins[n.Name]++
+	r.put(n, changeJoin)
+}
 
 // NotifyUpdate implements memberlist.EventDelegate.
 func (r *registrar) NotifyUpdate(n *memberlist.Node) { r.put(n, changeUpdate) }
@@ -60,8 +67,19 @@ func (r *registrar) put(n *memberlist.Node, kind string) {
 		addr: netip.AddrPortFrom(addr.Unmap(), n.Port),
 		meta: decodeMeta(n.Meta),
 		raw:  string(n.Meta),
+
+		joins: r.joins[n.Name],
 	}
 	r.publish(next, kind)
+}
+
+// forget keeps the counts of a cluster whose nodes come and go under ever new names from growing.
+func (r *registrar) forget() {
+	if len(r.joins) < maxRemembered {
+		return
+	}
+	here := r.load()
+	maps.DeleteFunc(r.joins, func(name string, _ uint64) bool { _, ok := here[name]; return !ok })
 }
 
 func (r *registrar) publish(next roster, kind string) {

@@ -19,7 +19,7 @@ type entry struct {
 
 func (a entry) equal(b entry) bool {
 	return a.Name == b.Name && a.Addr == b.Addr && a.State == b.State && a.Version == b.Version &&
-		a.Current == b.Current && a.stamp == b.stamp
+		a.Current == b.Current && a.Joins == b.Joins && a.stamp == b.stamp
 }
 
 // show publishes a new view if the roster, a state or facts differ from the
@@ -45,7 +45,7 @@ func (e *engine) show(alive roster) {
 }
 
 func (e *engine) entry(name string, n node) entry {
-	m := Member{Name: name, Addr: n.addr.Addr(), State: n.meta.state, Version: n.meta.software}
+	m := Member{Name: name, Addr: n.addr.Addr(), State: n.meta.state, Version: n.meta.software, Joins: n.joins}
 	if name == e.g.opts.Name {
 		// What the callers said counts at once, not when it has gone out.
 		mine := e.g.mine.Load()

@@ -1,0 +1,259 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/kube"
+	"github.com/belfry-lb/belfry/internal/plan"
+	"github.com/belfry-lb/belfry/internal/spec"
+)
+
+// speakerFacts is what speakers say, and all else that is not a Service's own.
+type speakerFacts struct {
+	config  *spec.Snapshot
+	nodes   []plan.Node
+	counted map[string]*v1beta1.SpeakerStatus
+	owners  map[netip.Addr]owner
+}
+
+// hear takes over what there is besides the Services.
+func (a *announcer) hear(ctx context.Context) error {
+	conf, err := configOf(ctx, a.cache)
+	if err != nil {
+		return err
+	}
+	var nodes corev1.NodeList
+	var pods corev1.PodList
+	var statuses v1beta1.SpeakerStatusList
+	for l, o := range map[client.ObjectList][]client.ListOption{
+		&nodes: nil, &statuses: nil,
+		&pods: {client.InNamespace(a.namespace), client.MatchingLabels(kube.SpeakerPodLabels())},
+	} {
+		if err := a.cache.List(ctx, l, append(o, client.UnsafeDisableDeepCopy)...); err != nil {
+			return fmt.Errorf("listing %T: %w", l, err)
+		}
+	}
+	ready := readySpeakers(nodes.Items, pods.Items)
+	counted := counting(statuses.Items, ready)
+	a.facts = speakerFacts{counted: map[string]*v1beta1.SpeakerStatus{}}
+	a.facts.config, _ = spec.Parse(conf)
+	for _, s := range counted {
+		a.facts.counted[s.Name] = s
+	}
+	a.facts.owners = ownersOf(slices.SortedFunc(maps.Keys(a.holders), netip.Addr.Compare), counted)
+	for i := range nodes.Items {
+		a.facts.nodes = append(a.facts.nodes, planNode(&nodes.Items[i], a.facts.counted[nodes.Items[i].Name]))
+	}
+	slices.SortFunc(a.facts.nodes, func(x, y plan.Node) int { return strings.Compare(x.Name, y.Name) })
+	excluded := plan.Settle(a.facts.nodes, a.rules)
+	a.hint(hints(a.facts.config.L2Advertisements, a.facts.nodes, excluded))
+	return nil
+}
+
+// readySpeakers names the nodes that exist and whose speaker Pod is Ready.
+func readySpeakers(nodes []corev1.Node, pods []corev1.Pod) map[string]bool {
+	exists, ready := map[string]bool{}, map[string]bool{}
+	for i := range nodes {
+		exists[nodes[i].Name] = true
+	}
+	for i := range pods {
+		for _, c := range pods[i].Status.Conditions {
+			if n := pods[i].Spec.NodeName; exists[n] && c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+				ready[n] = true
+			}
+		}
+	}
+	return ready
+}
+
+// planNode joins a Node with what its speaker tells; s is nil when nothing that counts is told.
+func planNode(o *corev1.Node, s *v1beta1.SpeakerStatus) plan.Node {
+	n := plan.Node{Node: spec.ParseNode(o)}
+	if s == nil {
+		return n
+	}
+	n.Alive, n.Ready, n.Dataplane = true, s.Status.State == "ready", plan.Dataplane(s.Status.Dataplane)
+	for _, i := range s.Status.Interfaces {
+		p := plan.Interface{Name: i.Name, Up: i.Up}
+		for _, subnet := range i.Subnets {
+			prefix, err := netip.ParsePrefix(subnet)
+			if err != nil {
+				continue
+			}
+			p.Prefixes = append(p.Prefixes, prefix)
+			p.IPv4 = p.IPv4 || prefix.Addr().Is4()
+			p.IPv6 = p.IPv6 || prefix.Addr().IsLinkLocalUnicast() && prefix.Addr().Is6()
+		}
+		n.Interfaces = append(n.Interfaces, p)
+	}
+	return n
+}
+
+// outcomes finds what is to be said of these Services.
+func (a *announcer) outcomes(ctx context.Context, keys keySet) (map[types.NamespacedName]announcement, error) {
+	out := make(map[types.NamespacedName]announcement, len(keys))
+	doubtful := keySet{}
+	for k := range keys {
+		v, there := a.views[k]
+		switch {
+		case !there || len(v.held) == 0:
+			a.forget(k)
+		case a.plain(v):
+			out[k] = announcement{v.uid, true, reasonAnnounced, a.announcers(v.held)}
+		default:
+			doubtful[k] = struct{}{}
+		}
+	}
+	if len(doubtful) == 0 {
+		return out, nil
+	}
+	why, err := a.planned(ctx, doubtful)
+	if err != nil {
+		return nil, err
+	}
+	for k := range doubtful {
+		out[k] = a.judge(k, why)
+	}
+	return out, nil
+}
+
+// plain tells whether every address has an owner and no second Service.
+func (a *announcer) plain(v view) bool {
+	return !slices.ContainsFunc(v.held, func(ip netip.Addr) bool { return a.facts.owners[ip].node == "" || len(a.holders[ip]) > 1 })
+}
+
+// announcers says who announces: one node for all addresses, or each its own.
+func (a *announcer) announcers(held []netip.Addr) string {
+	first := a.facts.owners[held[0]].node
+	var each []string
+	one := true
+	for _, ip := range held {
+		n := a.facts.owners[ip].node
+		one = one && n == first
+		each = append(each, ip.String()+" by node "+n)
+	}
+	if one {
+		return "by node " + first
+	}
+	return strings.Join(each, ", ")
+}
+
+// hold is one Service's hold on an address.
+type hold struct {
+	key  types.NamespacedName
+	addr netip.Addr
+}
+
+// nobody is no node's name: to plan for it is to ask about all addresses.
+const nobody = "-"
+
+// planned asks the plan of the speakers what it says about the addresses of these Services.
+func (a *announcer) planned(ctx context.Context, keys keySet) (map[hold]plan.Withheld, error) {
+	all := maps.Clone(keys)
+	for k := range keys {
+		a.sharers(k, all)
+	}
+	w := plan.World{Config: a.facts.config, Nodes: a.facts.nodes}
+	for k := range all {
+		s, err := a.service(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			w.Services = append(w.Services, *s)
+		}
+	}
+	slices.SortFunc(w.Services, func(x, y plan.Service) int { return strings.Compare(x.Key.String(), y.Key.String()) })
+	why := map[hold]plan.Withheld{}
+	for _, x := range plan.Make(w, nobody).Withheld {
+		why[hold{x.Service, x.Addr}] = x
+	}
+	return why, nil
+}
+
+// service reads one with its endpoints; nil when it is gone.
+func (a *announcer) service(ctx context.Context, k types.NamespacedName) (*plan.Service, error) {
+	var s corev1.Service
+	err := a.cache.Get(ctx, k, &s)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading Service %s: %w", k, err)
+	}
+	var list discoveryv1.EndpointSliceList
+	if err := a.cache.List(ctx, &list, client.InNamespace(k.Namespace), client.MatchingFields{sliceService: k.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing EndpointSlices of %s: %w", k, err)
+	}
+	return &plan.Service{Service: spec.ParseService(&s), Endpoints: spec.ParseEndpoints(list.Items)}, nil
+}
+
+// judge says what is to be said of a Service whose announcement is in doubt.
+func (a *announcer) judge(k types.NamespacedName, why map[hold]plan.Withheld) announcement {
+	v := a.views[k]
+	is := announcement{uid: v.uid}
+	var words []string
+	for _, ip := range v.held {
+		reason, message := a.lacks(ip, why[hold{k, ip}])
+		if reason == "" {
+			continue
+		}
+		if is.reason == "" {
+			is.reason = reason
+		}
+		words = append(words, ip.String()+": "+message)
+	}
+	if words == nil {
+		return announcement{v.uid, true, reasonAnnounced, a.announcers(v.held)}
+	}
+	is.message = strings.Join(words, "; ")
+	return is
+}
+
+// lacks tells why an address is not announced for a Service, "" when it is.
+//
+//	the plan names a node    a speaker says that it announces    so it is
+//	yes                      yes, that one or another            announced
+//	yes                      no                                  what the node tells of its trouble, else not yet
+//	no, shared               –                                   as the plan says
+//	no                       yes                                 announced: it has yet to fall silent
+//	no                       no                                  as the plan says
+func (a *announcer) lacks(ip netip.Addr, w plan.Withheld) (spec.Reason, string) {
+	announced := a.facts.owners[ip].node != ""
+	if w.Owner == "" {
+		if announced && len(a.holders[ip]) == 1 || w.Reason == "" && announced {
+			return "", ""
+		}
+		if w.Reason != "" {
+			return w.Reason, w.Message
+		}
+		return reasonNotYet, "it has changed and was not looked at yet"
+	}
+	if announced {
+		return "", ""
+	}
+	s := a.facts.counted[w.Owner]
+	if s == nil {
+		return reasonNotYet, "node " + w.Owner + " is to announce it, but its speaker is silent"
+	}
+	if reason, message := trouble(s, ip); reason != "" {
+		return reason, message
+	}
+	if s.Status.L2.Truncated { // it has too many to name them all
+		a.facts.owners[ip] = owner{node: w.Owner}
+		return "", ""
+	}
+	return reasonNotYet, "node " + w.Owner + " is to announce it, but its speaker does not say yet that it does"
+}

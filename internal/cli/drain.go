@@ -1,0 +1,236 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/explain"
+	"github.com/belfry-lb/belfry/internal/spec"
+)
+
+// lookAgain is how often the speaker's status is read while a drain is waited for.
+const lookAgain = 300 * time.Millisecond
+
+func (a *app) newDrain() *cobra.Command {
+	var dryRun, noWait bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "drain NODE",
+		Short: "Have a node hand over all addresses and announce nothing",
+		Long: "Sets the taint " + v1beta1.Drain + ":NoSchedule on the node and waits until its speaker announces nothing. Pods stay where they are;\n" +
+			"new ones that do not tolerate the taint go elsewhere. Needs the right to patch nodes.",
+		GroupID: groupDo, Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeNodes,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.drain(cmd.Context(), args[0], dryRun, noWait, timeout)
+		},
+	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would move, and change nothing")
+	cmd.Flags().BoolVar(&noWait, "no-wait", false, "do not wait until the node announces nothing")
+	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait")
+	return cmd
+}
+
+func (a *app) newUndrain() *cobra.Command {
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:     "undrain NODE",
+		Short:   "Let a drained node announce again",
+		Long:    "Removes the taint and the annotation " + v1beta1.Drain + " from the node. Needs the right to patch nodes.",
+		GroupID: groupDo, Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeNodes,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.undrain(cmd.Context(), args[0], dryRun) },
+	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "change nothing")
+	return cmd
+}
+
+func (a *app) drain(ctx context.Context, name string, dryRun, noWait bool, timeout time.Duration) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	node, err := c.node(ctx, name)
+	if err != nil {
+		return err
+	}
+	if dryRun {
+		f, err := gatherer{c.list, a.system, a.now}.facts(ctx, needEndpoints)
+		if err != nil {
+			return err
+		}
+		return a.printChanges(explain.WhatIf(explain.Look(f), explain.Look(f.Drained(name))))
+	}
+	if err := c.require(ctx, "drain", right{verb: "patch", resource: "nodes", name: name}); err != nil {
+		return err
+	}
+	had, err := c.announced(ctx, name)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(node.Spec.Taints, isDrain) {
+		fmt.Fprintf(a.io.Out, "%s is drained already\n", name)
+	} else {
+		taints := append(slices.Clone(node.Spec.Taints), corev1.Taint{Key: v1beta1.Drain, Effect: corev1.TaintEffectNoSchedule})
+		if err := c.patchNode(ctx, node, taints, false); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.io.Out, "%s is to be drained: %s\n", name, count(had, "announcement"))
+	}
+	if noWait {
+		return nil
+	}
+	return a.awaitSilence(ctx, c, name, had, timeout)
+}
+
+// awaitSilence waits until the node's speaker says that it announces nothing.
+func (a *app) awaitSilence(ctx context.Context, c *cluster, name string, had []string, timeout time.Duration) error {
+	last := len(had)
+	err := wait.PollUntilContextTimeout(ctx, lookAgain, timeout, true, func(ctx context.Context) (bool, error) {
+		now, err := c.announced(ctx, name)
+		if err == nil && len(now) > 0 && len(now) < last {
+			last = len(now)
+			fmt.Fprintf(a.io.ErrOut, "%s left\n", count(now, "announcement"))
+		}
+		return err == nil && len(now) == 0, err
+	})
+	if err != nil {
+		left, _ := c.announced(ctx, name)
+		return fmt.Errorf("%s still announces %s: is another node able to take over? kubectl belfry explain node/%s: %w", name, strings.Join(left, ", "), name, err)
+	}
+	fmt.Fprintf(a.io.Out, "%s announces nothing\n", name)
+	return a.tellSuccessors(ctx, c, had)
+}
+
+// tellSuccessors says who announces now what the node announced before.
+func (a *app) tellSuccessors(ctx context.Context, c *cluster, had []string) error {
+	if len(had) == 0 {
+		return nil
+	}
+	var statuses v1beta1.SpeakerStatusList
+	if err := c.list(ctx, &statuses); err != nil {
+		return fmt.Errorf("listing SpeakerStatuses: %w", err)
+	}
+	for i := range statuses.Items {
+		s := &statuses.Items[i]
+		if taken := intersection(ranges(had), ranges(announcements(s))); len(taken) > 0 {
+			fmt.Fprintf(a.io.Out, "%s announces %s now\n", s.Name, joinRanges(taken))
+		}
+	}
+	return nil
+}
+
+func (a *app) undrain(ctx context.Context, name string, dryRun bool) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	node, err := c.node(ctx, name)
+	if err != nil {
+		return err
+	}
+	_, annotated := node.Annotations[v1beta1.Drain]
+	if !annotated && !slices.ContainsFunc(node.Spec.Taints, isDrain) {
+		fmt.Fprintf(a.io.Out, "%s is not drained\n", name)
+		return nil
+	}
+	if dryRun {
+		fmt.Fprintf(a.io.Out, "%s would announce again (dry run)\n", name)
+		return nil
+	}
+	if err := c.require(ctx, "undrain", right{verb: "patch", resource: "nodes", name: name}); err != nil {
+		return err
+	}
+	if err := c.patchNode(ctx, node, slices.DeleteFunc(slices.Clone(node.Spec.Taints), isDrain), true); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.io.Out, "%s may announce again\n", name)
+	return nil
+}
+
+func isDrain(t corev1.Taint) bool { return t.Key == v1beta1.Drain }
+
+func (c *cluster) node(ctx context.Context, name string) (*corev1.Node, error) {
+	var n corev1.Node
+	if err := c.client.Get(ctx, types.NamespacedName{Name: name}, &n); err != nil {
+		return nil, fmt.Errorf("reading Node %s: %w", name, err)
+	}
+	return &n, nil
+}
+
+// patchNode writes the taints of the very version that was read: somebody else's change in between is not undone.
+func (c *cluster) patchNode(ctx context.Context, n *corev1.Node, taints []corev1.Taint, dropAnnotation bool) error {
+	metadata := map[string]any{"resourceVersion": n.ResourceVersion}
+	if dropAnnotation {
+		metadata["annotations"] = map[string]any{v1beta1.Drain: nil}
+	}
+	if taints == nil {
+		taints = []corev1.Taint{}
+	}
+	body, err := json.Marshal(map[string]any{"metadata": metadata, "spec": map[string]any{"taints": taints}})
+	if err != nil {
+		return err
+	}
+	if err := c.client.Patch(ctx, n, client.RawPatch(types.MergePatchType, body)); err != nil {
+		return fmt.Errorf("patching Node %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+// announced lists what the node's speaker says that it announces.
+func (c *cluster) announced(ctx context.Context, node string) ([]string, error) {
+	var s v1beta1.SpeakerStatus
+	err := c.client.Get(ctx, types.NamespacedName{Name: node}, &s)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading SpeakerStatus %s: %w", node, err)
+	}
+	return announcements(&s), nil
+}
+
+// announcements lists all that a speaker says that it announces, as it writes it.
+func announcements(s *v1beta1.SpeakerStatus) []string { return s.Status.L2.Addresses }
+
+func ranges(list []string) (out []spec.Range) {
+	for _, s := range list {
+		if r, err := spec.ParseRange(s); err == nil {
+			out = append(out, r)
+		}
+	}
+	return spec.Merge(out)
+}
+
+// intersection is what is in both.
+func intersection(a, b []spec.Range) []spec.Range { return spec.Subtract(a, spec.Subtract(a, b)) }
+
+func joinRanges(list []spec.Range) string {
+	words := make([]string, len(list))
+	for i, r := range list {
+		words[i] = r.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+// count says how many addresses a list of ranges holds.
+func count(list []string, what string) string {
+	var n int64
+	for _, r := range ranges(list) {
+		n += r.Size()
+	}
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

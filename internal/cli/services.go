@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/explain"
+	"github.com/belfry-lb/belfry/internal/spec"
+)
+
+// serviceRow is what `services` shows of one.
+type serviceRow struct {
+	Namespace string    `json:"namespace"`
+	Name      string    `json:"name"`
+	Addresses []string  `json:"addresses"`
+	Pools     []string  `json:"pools"`
+	Nodes     []string  `json:"nodes"` // whose speakers say that they announce an address of it on the local network
+	Allocated string    `json:"allocated"`
+	Message   string    `json:"message,omitempty"`
+	Policy    string    `json:"externalTrafficPolicy"`
+	Created   time.Time `json:"created"`
+}
+
+func (a *app) newServices() *cobra.Command {
+	c := tableCommand{
+		use: "services", aliases: []string{"service", "svc"}, short: "Services of type LoadBalancer, their addresses and who announces them",
+		need: needServices, namespaced: true,
+	}
+	c.rows = func(f explain.Facts, namespace string) any { return serviceRows(f, namespace) }
+	c.show = func(f explain.Facts, namespace string) *table {
+		t := &table{titles: []string{"NAMESPACE", "NAME", "ADDRESSES", "POOL", "ANNOUNCED BY", "STATE", "AGE", "POLICY", "MESSAGE"}, wide: 7}
+		for _, r := range serviceRows(f, namespace) {
+			t.add(plain("%s", r.Namespace), plain("%s", r.Name), plain("%s", strings.Join(r.Addresses, ",")), plain("%s", strings.Join(r.Pools, ",")),
+				plain("%s", strings.Join(r.Nodes, ",")), good(r.Allocated == "Allocated", r.Allocated, r.Allocated),
+				plain("%s", duration.HumanDuration(f.Now.Sub(r.Created))), plain("%s", r.Policy), plain("%s", r.Message))
+		}
+		return t
+	}
+	return a.newTable(c)
+}
+
+func serviceRows(f explain.Facts, namespace string) []serviceRow {
+	rows := []serviceRow{}
+	where := announcedBy(f)
+	for _, s := range f.Services {
+		o := s.Object
+		if !s.Ours || namespace != "" && o.Namespace != namespace {
+			continue
+		}
+		p := spec.ParseService(o)
+		r := serviceRow{
+			Namespace: o.Namespace, Name: o.Name, Addresses: []string{}, Pools: p.Pools, Nodes: []string{}, Created: o.CreationTimestamp.Time,
+			Policy: string(cmp.Or(o.Spec.ExternalTrafficPolicy, "Cluster")), Allocated: "Pending",
+		}
+		for _, a := range p.Held {
+			r.Addresses = append(r.Addresses, a.String())
+			r.Nodes = append(r.Nodes, where(a)...)
+		}
+		slices.Sort(r.Nodes)
+		r.Nodes = slices.Compact(r.Nodes)
+		if c := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionAllocated); c != nil {
+			r.Allocated, r.Message = c.Reason, c.Message
+		}
+		rows = append(rows, r)
+	}
+	slices.SortFunc(rows, func(a, b serviceRow) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return rows
+}

@@ -1,0 +1,126 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/belfry-lb/belfry/internal/elect"
+)
+
+// claim is one that is known, as elect sees it.
+type claim struct {
+	elect.Claim
+	fresh bool
+}
+
+// ledger is all claims that are known, by address: what each node says of itself, what the others remember of one that is
+// away, and what one that let go says of its successor, whose own word may be under way.
+type ledger struct {
+	nodes  []Node
+	places map[string]int
+	claims map[netip.Addr][]claim
+}
+
+func newLedger(nodes []Node) *ledger {
+	l := &ledger{nodes: nodes, places: make(map[string]int, len(nodes))}
+	count := 0
+	for i, n := range nodes {
+		l.places[n.Name] = i
+		count += len(n.Claims)
+	}
+	l.claims = make(map[netip.Addr][]claim, count)
+	for i, n := range nodes {
+		for _, c := range n.Claims {
+			l.claims[c.Addr] = append(l.claims[c.Addr], claim{elect.Claim{Node: i, Epoch: c.Epoch, From: l.place(c.From), Remembered: !n.Alive}, c.Fresh})
+		}
+	}
+	for i, n := range nodes {
+		if !n.Alive {
+			continue
+		}
+		for name, claims := range n.Absent {
+			l.recall(name, claims)
+		}
+		for _, c := range n.Ceded {
+			l.trust(i, c)
+		}
+	}
+	return l
+}
+
+func (l *ledger) place(node string) int {
+	if i, ok := l.places[node]; ok && node != "" {
+		return i
+	}
+	return elect.None
+}
+
+// recall takes down what somebody remembers of a node. What the node says of itself counts for more.
+func (l *ledger) recall(node string, claims []Claim) {
+	i := l.place(node)
+	if i == elect.None {
+		return
+	}
+	for _, c := range claims {
+		known := l.of(i, c.Addr)
+		switch {
+		case known == nil:
+			l.claims[c.Addr] = append(l.claims[c.Addr], claim{elect.Claim{Node: i, Epoch: c.Epoch, From: elect.None, Remembered: true}, c.Fresh})
+		case known.Remembered && c.Epoch > known.Epoch:
+			known.Epoch, known.fresh = c.Epoch, c.Fresh
+		}
+	}
+}
+
+// trust takes down a claim that another node has given way to.
+func (l *ledger) trust(by int, c Cession) {
+	i := l.place(c.To)
+	if i == elect.None || !l.nodes[i].Alive || l.of(i, c.Addr) != nil {
+		return
+	}
+	l.claims[c.Addr] = append(l.claims[c.Addr], claim{elect.Claim{Node: i, Epoch: c.Epoch, From: by}, false})
+}
+
+// of returns a node's claim, nil if there is none. The pointer is good until the next is taken down.
+func (l *ledger) of(node int, a netip.Addr) *claim {
+	list := l.claims[a]
+	if i := slices.IndexFunc(list, func(c claim) bool { return c.Node == node }); i >= 0 {
+		return &list[i]
+	}
+	return nil
+}
+
+// live returns the claim that a node whose speaker is alive makes itself, nil if there is none.
+func (l *ledger) live(node int, a netip.Addr) *claim {
+	if c := l.of(node, a); c != nil && !c.Remembered {
+		return c
+	}
+	return nil
+}
+
+// next returns the epoch of a new claim.
+func (l *ledger) next(a netip.Addr) uint64 {
+	highest := uint64(0)
+	for _, c := range l.claims[a] {
+		highest = max(highest, c.Epoch)
+	}
+	return highest + 1
+}
+
+// untried tells that nobody has held the address after asking the network for it.
+func (l *ledger) untried(a netip.Addr) bool {
+	return !slices.ContainsFunc(l.claims[a], func(c claim) bool { return !c.fresh })
+}
+
+// elects returns the claims as elect takes them.
+func (l *ledger) elects(a netip.Addr) []elect.Claim {
+	list := l.claims[a]
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]elect.Claim, len(list))
+	for i, c := range list {
+		out[i] = c.Claim
+	}
+	return out
+}

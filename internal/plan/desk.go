@@ -1,0 +1,223 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/belfry-lb/belfry/internal/elect"
+	"github.com/belfry-lb/belfry/internal/spec"
+)
+
+// Role is how a node treats an address.
+type Role uint8
+
+const (
+	// Nothing: it has nothing to do with it.
+	Nothing Role = iota
+	// Answer with the interfaces' own hardware addresses, unasked when that is new.
+	Answer
+	// StandIn: answer, when asked, with the hardware addresses of another node.
+	StandIn
+	// Wait in silence until the other node has let go.
+	Wait
+)
+
+// Saying is what to do about one address.
+type Saying struct {
+	Role       Role
+	Interfaces []string          // names, sorted
+	For        string            // StandIn, Wait: the other node
+	As         map[string]string // StandIn: the hardware address to name, by interface; interfaces without one stay silent
+	Probe      bool              // Answer, but only once nobody was heard to have the address
+	Monitor    bool              // listen for others that have it
+	// Contested: another node claims it as well, and is about to give it up.
+	Contested bool
+}
+
+// desk turns what was elected into what one node says and claims.
+type desk struct {
+	*board
+	own  Own
+	me   int // elect.None for a node that is none of the cluster's
+	plan Plan
+}
+
+func newDesk(b *board, own Own, node string) *desk {
+	return &desk{board: b, own: own, me: b.ledger.place(node), plan: Plan{L2: map[netip.Addr]Saying{}}}
+}
+
+// decide about one address. A planned move, step by step:
+//
+//	O has the address    N is to take it
+//	answers              claims it from O, and waits
+//	answers as N, cedes
+//	answers as N         answers, its claim is from nobody any more
+//	nothing
+func (d *desk) decide(s *seat, r elect.Result) {
+	switch {
+	case d.me == elect.None:
+	case r.Holder == d.me:
+		d.hold(s, &d.ledger.claims[s.addr][r.Claim])
+	case r.Holder == elect.None:
+		d.vacant(s, r)
+	default:
+		d.other(s, r, d.ledger.claims[s.addr][r.Claim])
+	}
+	if r.Holder != d.me && r.Holder != elect.None {
+		d.remember(s, r)
+	}
+}
+
+// hold: the address is this node's.
+func (d *desk) hold(s *seat, c *claim) {
+	mine := Claim{Addr: s.addr, Epoch: c.Epoch, Fresh: c.fresh && s.conflicts() == spec.ConflictProbe}
+	if c.From != elect.None && d.ledger.live(c.From, s.addr) != nil {
+		mine.From = d.nodes[c.From].Name
+		if d.answers(s, c.From) && !d.own.Overdue[s.addr] {
+			d.wait(s, mine)
+			return
+		}
+	}
+	d.answer(s, mine)
+}
+
+// answers tells whether a node that has a claim goes on answering until it has seen another's.
+func (d *desk) answers(s *seat, node int) bool {
+	if s.slate.Fit(node)&elect.Keeps != 0 {
+		return true
+	}
+	sh := s.shares[0]
+	r := sh.field.runner(node)
+	return r != nil && r.lingers && CanServe(*sh.service, sh.field.family, r.name)
+}
+
+// vacant: no claim stands. One that may have no addresses any more keeps answering until its successor has claimed.
+func (d *desk) vacant(s *seat, r elect.Result) {
+	lingers := d.lingering(s)
+	switch {
+	case r.Next == d.me:
+		c := Claim{Addr: s.addr, Epoch: d.ledger.next(s.addr), Fresh: d.unknown(s)}
+		if lingers == elect.None {
+			d.answer(s, c)
+			return
+		}
+		c.From = d.nodes[lingers].Name
+		d.wait(s, c)
+	case r.Next != elect.None && lingers == d.me:
+		c := d.ledger.live(d.me, s.addr)
+		d.answer(s, Claim{Addr: s.addr, Epoch: c.Epoch})
+	}
+}
+
+// lingering returns the node that is to hand the address over.
+func (d *desk) lingering(s *seat) int {
+	best := elect.None
+	for _, c := range d.ledger.claims[s.addr] {
+		if !c.Remembered && d.answers(s, c.Node) && (best == elect.None || c.Epoch < d.ledger.of(best, s.addr).Epoch) {
+			best = c.Node
+		}
+	}
+	return best
+}
+
+// unknown: nobody has announced the address yet, so that somebody else may have it.
+func (d *desk) unknown(s *seat) bool {
+	announced := slices.ContainsFunc(s.shares, func(sh share) bool { return sh.service.Announced })
+	return s.conflicts() == spec.ConflictProbe && !announced && d.ledger.untried(s.addr)
+}
+
+func (s *seat) conflicts() spec.ConflictDetection { return s.shares[0].field.conflicts }
+
+// other: the address is another node's.
+func (d *desk) other(s *seat, r elect.Result, c claim) {
+	holder := d.nodes[r.Holder].Name
+	switch {
+	case r.Next == d.me:
+		d.wait(s, Claim{Addr: s.addr, Epoch: d.ledger.next(s.addr), From: holder})
+	case r.StandIn == d.me:
+		d.standIn(s, holder)
+	case c.From == d.me && c.From != elect.None && (d.ledger.live(d.me, s.addr) != nil || d.ceded(s.addr, holder)):
+		d.standIn(s, holder)
+		d.plan.Ceded = append(d.plan.Ceded, Cession{s.addr, holder, c.Epoch})
+	}
+}
+
+// ceded tells whether this node has let the address go in the other's favour.
+func (d *desk) ceded(a netip.Addr, to string) bool {
+	return slices.ContainsFunc(d.nodes[d.me].Ceded, func(c Cession) bool { return c.Addr == a && c.To == to })
+}
+
+// remember keeps a claim for a node that is away.
+func (d *desk) remember(s *seat, r elect.Result) {
+	c := d.ledger.claims[s.addr][r.Claim]
+	if !c.Remembered {
+		return
+	}
+	if d.plan.Absent == nil {
+		d.plan.Absent = map[string][]Claim{}
+	}
+	name := d.nodes[r.Holder].Name
+	d.plan.Absent[name] = append(d.plan.Absent[name], Claim{Addr: s.addr, Epoch: c.Epoch, Fresh: c.fresh})
+}
+
+func (d *desk) answer(s *seat, c Claim) {
+	say := d.saying(s, Answer)
+	say.Probe = c.Fresh
+	say.Contested = slices.ContainsFunc(d.ledger.claims[s.addr], func(o claim) bool {
+		return o.Node != d.me && !o.Remembered && s.slate.Fit(o.Node)&elect.Keeps != 0
+	})
+	d.plan.L2[s.addr] = say
+	d.plan.Claims = append(d.plan.Claims, c)
+}
+
+func (d *desk) wait(s *seat, c Claim) {
+	say := d.saying(s, Wait)
+	say.For = c.From
+	d.plan.L2[s.addr] = say
+	d.plan.Claims = append(d.plan.Claims, c)
+	d.plan.Waiting = append(d.plan.Waiting, s.addr)
+}
+
+func (d *desk) standIn(s *seat, other string) {
+	say := d.saying(s, StandIn)
+	say.For = other
+	say.As = stations(d.nodes[d.me], d.nodes[d.ledger.place(other)], say.Interfaces)
+	d.plan.L2[s.addr] = say
+}
+
+func (d *desk) saying(s *seat, r Role) Saying {
+	say := Saying{Role: r, Monitor: s.conflicts() != spec.ConflictOff}
+	if me := s.shares[0].field.runner(d.me); me != nil {
+		for _, i := range me.interfaces {
+			say.Interfaces = append(say.Interfaces, i.Name)
+		}
+	}
+	return say
+}
+
+// stations finds the other node's interface on the network of each of ours: one of the same subnet, else one of that name.
+func stations(mine, other Node, names []string) map[string]string {
+	as := map[string]string{}
+	for _, i := range mine.Interfaces {
+		if !slices.Contains(names, i.Name) {
+			continue
+		}
+		for _, j := range other.Interfaces {
+			if _, found := as[i.Name]; j.MAC != "" && (i.meets(j) || !found && i.Name == j.Name) {
+				as[i.Name] = j.MAC
+			}
+		}
+	}
+	return as
+}
+
+// finish puts everything in order.
+func (d *desk) finish() {
+	p := &d.plan
+	slices.SortFunc(p.Claims, byAddr)
+	slices.SortFunc(p.Ceded, func(a, b Cession) int { return a.Addr.Compare(b.Addr) })
+	slices.SortFunc(p.Waiting, netip.Addr.Compare)
+	for _, claims := range p.Absent {
+		slices.SortFunc(claims, byAddr)
+	}
+}

@@ -1,0 +1,219 @@
+package speaker
+
+import (
+	"maps"
+	"net/netip"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/belfry-lb/belfry/internal/plan"
+	"github.com/belfry-lb/belfry/internal/spec"
+	"github.com/belfry-lb/belfry/speaker/liveness"
+	"github.com/belfry-lb/belfry/speaker/members"
+)
+
+// handoverWait is how long the next owner of an address waits for the present one to let go.
+const handoverWait = 100 * time.Millisecond
+
+// mind is what a speaker carries from one pass to the next. It is told the time and talks to nobody, so that clusters of
+// them can be simulated.
+type mind struct {
+	node     string
+	holdDown time.Duration
+	log      logr.Logger
+	book     book
+	presence *presence
+
+	facts    plan.Facts               // those of the last plan
+	waits    map[netip.Addr]time.Time // since when planned moves wait
+	contests map[netip.Addr]contest
+	readyAt  time.Time // zero while starting
+	leaving  bool      // everything is to be handed over
+}
+
+// contest counts how often an address was claimed by another node, too, and how often that was over: each time the
+// neighbours' caches are put right.
+type contest struct {
+	now   bool
+	turns uint64
+}
+
+func newMind(node string, window, holdDown time.Duration, log logr.Logger) *mind {
+	return &mind{
+		node: node, holdDown: holdDown, log: log, book: book{}, presence: newPresence(window),
+		waits: map[netip.Addr]time.Time{}, contests: map[netip.Addr]contest{},
+	}
+}
+
+// tells what the others must hear of this node.
+func (m *mind) tells(now time.Time, interfaces []plan.Interface, dataplane plan.Dataplane, verdicts map[string]liveness.Verdict) facts {
+	f := facts{Interfaces: interfaces, Dataplane: dataplane, Steady: m.steady(now)}
+	for node, v := range verdicts {
+		if v.State == liveness.Unknown {
+			continue
+		}
+		if f.Verdicts == nil {
+			f.Verdicts = map[string]string{}
+		}
+		f.Verdicts[node] = v.State.String()
+	}
+	f.told(m.facts)
+	return f
+}
+
+func (m *mind) steady(now time.Time) bool {
+	return !m.readyAt.IsZero() && !now.Before(m.readyAt.Add(m.holdDown))
+}
+
+// nodes joins the cluster's Nodes with what their speakers, and others about them, tell.
+func (m *mind) nodes(now time.Time, cluster []spec.Node, roster []members.Member) []plan.Node {
+	heard := m.hear(roster)
+	verdicts := tally(heard)
+	m.presence.look(now, roster, verdicts, mentioned(heard))
+	present := make(map[string]bool, len(cluster))
+	nodes := make([]plan.Node, len(cluster))
+	for i, c := range cluster {
+		present[c.Name] = true
+		nodes[i] = m.join(c, now, verdicts[c.Name])
+	}
+	m.book.keep(present)
+	m.presence.keep(present)
+	return nodes
+}
+
+// hear reads what the members tell.
+func (m *mind) hear(roster []members.Member) map[string]heardFacts {
+	heard := make(map[string]heardFacts, len(roster))
+	for _, member := range roster {
+		f, err := m.book.read(member.Name, member.Facts)
+		if err != nil {
+			m.log.Error(err, "Speaker not understood, its node is no candidate; do both run the same version?", "node", member.Name)
+		}
+		if member.Facts != nil {
+			heard[member.Name] = f
+		}
+	}
+	return heard
+}
+
+func (m *mind) join(c spec.Node, now time.Time, v liveness.State) plan.Node {
+	f, s := m.book[c.Name], m.presence.standing(c.Name, now, v)
+	n := plan.Node{
+		Node: c, Alive: s.alive, Ready: s.ready, Away: s.away, Silent: v == liveness.Silent,
+		Steady: f.facts.Steady, Dataplane: f.facts.Dataplane, Interfaces: f.facts.Interfaces, Facts: f.facts.plan,
+	}
+	n.Draining = n.Draining || s.draining
+	if s.away && len(n.Interfaces) == 0 {
+		n.Interfaces = f.interfaces // it has not looked yet
+	}
+	if c.Name == m.node {
+		n.Alive, n.Ready, n.Away = true, !m.readyAt.IsZero(), m.readyAt.IsZero()
+		n.Draining, n.Facts = n.Draining || m.leaving, m.facts
+	}
+	return n
+}
+
+// tally makes the speakers' verdicts one for each node: what most of them say. Where as many are of another opinion, a refusal
+// proves life, for a kernel holds many of them back; an answer does not, for it may be of the moment before.
+func tally(heard map[string]heardFacts) map[string]liveness.State {
+	votes := map[string]map[string]int{}
+	for _, f := range heard {
+		for node, v := range f.Verdicts {
+			if votes[node] == nil {
+				votes[node] = map[string]int{}
+			}
+			votes[node][v]++
+		}
+	}
+	out := make(map[string]liveness.State, len(votes))
+	for node, v := range votes {
+		silent, refused, answering := v[liveness.Silent.String()], v[liveness.Refused.String()], v[liveness.Answering.String()]
+		switch {
+		case silent > refused && silent >= refused+answering:
+			out[node] = liveness.Silent
+		case refused > 0 && refused+silent >= answering:
+			out[node] = liveness.Refused
+		case answering > 0:
+			out[node] = liveness.Answering
+		}
+	}
+	return out
+}
+
+// mentioned lists the nodes of which others remember claims.
+func mentioned(heard map[string]heardFacts) (names []string) {
+	for _, f := range heard {
+		for name := range f.Absent {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// overdue returns the addresses that have waited for long enough.
+func (m *mind) overdue(now time.Time) map[netip.Addr]bool {
+	out := map[netip.Addr]bool{}
+	for a, since := range m.waits {
+		if !now.Before(since.Add(handoverWait)) {
+			out[a] = true
+		}
+	}
+	return out
+}
+
+// learn takes over what a plan wants remembered. It tells whether there is something new to tell the others.
+func (m *mind) learn(now time.Time, p plan.Plan) (news bool) {
+	news = !equalFacts(m.facts, p.Facts)
+	m.facts = p.Facts
+	waiting := make(map[netip.Addr]time.Time, len(p.Waiting))
+	for _, a := range p.Waiting {
+		since, ok := m.waits[a]
+		if !ok {
+			since = now
+		}
+		waiting[a] = since
+	}
+	// One that answers, overdue, before the other has let go has not waited for nothing.
+	for _, c := range p.Claims {
+		if since, ok := m.waits[c.Addr]; ok && c.From != "" {
+			waiting[c.Addr] = since
+		}
+	}
+	m.waits = waiting
+	return news
+}
+
+// generation of an address: whenever it differs, the neighbours are told again.
+func (m *mind) generation(a netip.Addr, s plan.Saying) uint64 {
+	c, known := m.contests[a]
+	if c.now != s.Contested {
+		c.now, c.turns = s.Contested, c.turns+1
+	}
+	if known || c.turns > 0 {
+		m.contests[a] = c
+	}
+	return c.turns + m.presence.heals<<32
+}
+
+// forget drops what was remembered of addresses that are not announced any more.
+func (m *mind) forget(p plan.Plan) {
+	maps.DeleteFunc(m.contests, func(a netip.Addr, _ contest) bool { return p.L2[a].Role != plan.Answer })
+}
+
+// next returns when time alone will change the plan, zero for never.
+func (m *mind) next(now time.Time) time.Time {
+	next := m.presence.next(now)
+	sooner := func(at time.Time) {
+		if at.After(now) && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	if !m.readyAt.IsZero() {
+		sooner(m.readyAt.Add(m.holdDown))
+	}
+	for _, since := range m.waits {
+		sooner(since.Add(handoverWait))
+	}
+	return next
+}
