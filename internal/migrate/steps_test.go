@@ -8,17 +8,20 @@ import (
 
 // world carries steps out as a cluster would: what is waited for comes after a while, or at once.
 type world struct {
-	s    State
-	ours bool
-	r    *rand.Rand
+	s      State
+	ours   bool
+	config State // what is to be applied
+	bgp    bool  // our peers are there
+	r      *rand.Rand
 }
 
 func fresh(nodes int, bgp bool) *world {
 	w := &world{r: rand.New(rand.NewPCG(1, uint64(nodes)))}
 	w.s = State{Secrets: []Secret{{"a", "b"}}, Pools: []string{"IPAddressPool lan"}, L2: []string{"L2Advertisement lan"}, Controller: true}
 	if bgp {
-		w.s.BGP, w.s.Guarded = []string{"BGPPeer tor"}, true
+		w.s.BGP = []string{"BGPPeer tor"}
 	}
+	w.config = w.s
 	for i := range nodes {
 		w.s.Nodes = append(w.s.Nodes, Node{Name: string(rune('a' + i)), Running: true})
 	}
@@ -30,6 +33,7 @@ func (w *world) node(step Step) *Node {
 	return &w.s.Nodes[i]
 }
 
+// carryOut has the effect of a step as a cluster has it: sessions come and go a while after they may.
 func (w *world) carryOut(t *testing.T, step Step) {
 	t.Helper()
 	s := &w.s
@@ -37,7 +41,9 @@ func (w *world) carryOut(t *testing.T, step Step) {
 	case CopySecrets:
 		s.Secrets = nil
 	case StopController:
-		s.Controller = false
+		s.Controller, s.Stopping = false, true
+	case AwaitStopped:
+		s.Stopping = w.r.IntN(2) == 0
 	case StartControl:
 		s.Controller = true
 	case ApplyPools:
@@ -49,48 +55,73 @@ func (w *world) carryOut(t *testing.T, step Step) {
 	case AwaitL2:
 		s.Silent = nil
 	case ApplyBGP:
-		s.BGP = nil
-	case LeaveNode:
-		w.node(step).Left = true
-	case AwaitLeft:
-		w.node(step).Running = w.r.IntN(2) == 0
-	case SelectNode:
-		w.node(step).Selected, w.node(step).Waiting = true, "session tor"
-	case AwaitNode:
-		w.node(step).Waiting = ""
+		s.BGP, s.Guarded, w.bgp = nil, true, true
 	case Retire:
-		s.Retired = true
+		s.Retired, s.Patched = true, true
 	case Unguard:
 		s.Guarded = false
-	case ReleaseNode:
-		w.node(step).Selected, w.node(step).Waiting = false, ""
-	case ReturnNode:
-		w.node(step).Left, s.Retired = false, false
-	case AwaitReturn:
-		w.node(step).Running = true
+	case RestoreDaemon:
+		s.Patched, s.Rolling = false, true
+	case AwaitRollout:
+		s.Rolling = w.r.IntN(2) == 0
 	case DeleteObjects:
-		w.ours = false
+		w.ours, s.Guarded, w.bgp = false, false, false
+		s.Foreign, s.Silent = nil, nil
+		s.Pools, s.L2, s.BGP = w.config.Pools, w.config.L2, w.config.BGP
+	case Unlabel:
+		for i := range s.Nodes {
+			s.Nodes[i].Left, s.Nodes[i].Labelled = false, false
+		}
+	default:
+		w.onNode(t, step)
+	}
+}
+
+func (w *world) onNode(t *testing.T, step Step) {
+	t.Helper()
+	n := w.node(step)
+	switch step.Do {
+	case LeaveNode:
+		n.Left, n.Labelled, w.s.Patched = true, true, true
+	case AwaitLeft:
+		n.Running = w.r.IntN(2) == 0
+		n.Settling = false
+	case SelectNode:
+		n.Selected, n.Labelled, n.Waiting = true, true, "session tor"
+	case AwaitNode:
+		n.Waiting, n.Talking = "", true
+	case ReleaseNode:
+		w.s.Guarded, n.Selected, n.Waiting = true, false, ""
+	case AwaitRelease:
+		n.Talking = w.r.IntN(2) == 0
+	case ReturnNode:
+		if w.s.Retired {
+			w.s.hold(n.Name)
+		}
+		n.Left, n.Labelled = false, false
+	case AwaitReturn:
+		n.Running, n.Settling = true, w.r.IntN(2) == 0
 	default:
 		t.Fatalf("nobody can carry out %+v", step)
 	}
 }
 
-// sound is what must hold at every moment.
+// sound is what must hold at every moment, on the way there and back.
 func (w *world) sound(t *testing.T, step Step) {
 	t.Helper()
 	between := 0
 	for _, n := range w.s.Nodes {
-		if n.Running && n.Selected {
+		if n.Running && (n.Selected || n.Talking) {
 			t.Fatalf("%s: two speakers dial the routers of %s", step.Do, n.Name)
 		}
-		if w.s.Guarded && !n.Running && (!n.Selected || n.Waiting != "") {
+		if w.bgp && !(n.Running && !n.Settling) && !(n.Selected && n.Waiting == "") {
 			between++
 		}
 	}
 	if between > 1 {
 		t.Fatalf("%s: %d nodes without routes at once", step.Do, between)
 	}
-	if w.s.Controller && len(w.s.Foreign)+len(w.s.Silent) > 0 {
+	if (w.s.Controller || w.s.Stopping) && len(w.s.Foreign)+len(w.s.Silent) > 0 && w.ours {
 		t.Fatalf("%s: two controllers assign", step.Do)
 	}
 }
@@ -126,11 +157,11 @@ func TestChangeOverAndBack(t *testing.T) {
 func (w *world) arrived(t *testing.T) {
 	t.Helper()
 	s := w.s
-	if s.Controller || !s.Retired || s.Guarded || len(s.Pools)+len(s.L2)+len(s.BGP)+len(s.Foreign)+len(s.Silent) > 0 {
+	if s.Controller || s.Stopping || !s.Retired || s.Guarded || len(s.Pools)+len(s.L2)+len(s.BGP)+len(s.Foreign)+len(s.Silent) > 0 {
 		t.Errorf("done, but %+v", s)
 	}
 	for _, n := range s.Nodes {
-		if n.Running {
+		if n.Running || n.Labelled {
 			t.Errorf("done, but the old speaker runs on %s", n.Name)
 		}
 	}
@@ -147,18 +178,14 @@ func (w *world) back(t *testing.T) {
 			t.Fatalf("it never ends: %+v", step)
 		}
 		w.carryOut(t, step)
-		for _, n := range w.s.Nodes {
-			if n.Running && n.Selected {
-				t.Fatalf("%s: two speakers dial the routers of %s", step.Do, n.Name)
-			}
-		}
+		w.sound(t, step)
 	}
 	for _, n := range w.s.Nodes {
-		if !n.Running || n.Left || n.Selected {
+		if !n.Running || n.Left || n.Selected || n.Labelled || n.Settling {
 			t.Errorf("back, but %+v", n)
 		}
 	}
-	if !w.s.Controller || w.ours {
+	if !w.s.Controller || w.ours || w.s.Patched || w.s.Rolling {
 		t.Errorf("back, but %+v", w.s)
 	}
 }
@@ -179,6 +206,70 @@ func TestSome(t *testing.T) {
 	}{{[]string{"a"}, "a"}, {[]string{"a", "b", "c"}, "a, b, c"}, {[]string{"a", "b", "c", "d", "e"}, "a, b, c and 2 more"}} {
 		if got := some(tc.in); got != tc.want {
 			t.Errorf("some(%v) = %q, want %q", tc.in, got, tc.want)
+		}
+	}
+}
+
+// A change-over may be turned round at any moment, and round again: it arrives all the same.
+func TestTurningRoundAndRoundAgain(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 500 {
+		w := fresh(1+r.IntN(4), r.IntN(2) == 0)
+		w.r = r
+		for turns := r.IntN(6); turns > 0; turns-- {
+			w.some(t, r.IntN(30), func() (Step, bool) { return Next(w.s) })
+			w.some(t, r.IntN(30), func() (Step, bool) { return Back(w.s, w.ours) })
+		}
+		w.some(t, 300, func() (Step, bool) { return Next(w.s) })
+		w.arrived(t)
+		w.back(t)
+	}
+}
+
+func (w *world) some(t *testing.T, steps int, next func() (Step, bool)) {
+	t.Helper()
+	for range steps {
+		step, ok := next()
+		if !ok {
+			return
+		}
+		w.carryOut(t, step)
+		w.sound(t, step)
+	}
+}
+
+// What is rehearsed is what happens, save for how often one waits.
+func TestRehearsal(t *testing.T) {
+	for _, bgp := range []bool{false, true} {
+		w := fresh(3, bgp)
+		w.s.Foreign, w.s.Silent = []string{"default/web"}, []string{"default/web"}
+		var forth, back []Do
+		for _, s := range Rehearse(w.s) {
+			forth = append(forth, s.Do)
+		}
+		w.s.Foreign, w.s.Silent = nil, nil
+		var did []Do
+		for step, ok := Next(w.s); ok; step, ok = Next(w.s) {
+			if len(did) == 0 || !step.Waits() || did[len(did)-1] != step.Do {
+				did = append(did, step.Do)
+			}
+			w.carryOut(t, step)
+		}
+		if !slices.Equal(forth, did) {
+			t.Errorf("rehearsed %v\ndid       %v", forth, did)
+		}
+		for _, s := range RehearseBack(w.s, true) {
+			back = append(back, s.Do)
+		}
+		did = nil
+		for step, ok := Back(w.s, w.ours); ok; step, ok = Back(w.s, w.ours) {
+			if len(did) == 0 || !step.Waits() || did[len(did)-1] != step.Do {
+				did = append(did, step.Do)
+			}
+			w.carryOut(t, step)
+		}
+		if !slices.Equal(back, did) {
+			t.Errorf("rehearsed %v\ndid       %v", back, did)
 		}
 	}
 }
