@@ -1,5 +1,7 @@
 package migrate
 
+import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 // State is where a change-over stands, read from the cluster each time anew: so it can be stopped and taken up again at
 // any moment, by anybody.
 type State struct {
@@ -56,4 +58,17 @@ func rank(a, b Node) int {
 		return -1
 	}
 	return 1
+}
+
+// Want adds an object of ours that is not there yet.
+func (s *State) Want(o *unstructured.Unstructured) {
+	title := o.GetKind() + " " + o.GetName()
+	switch o.GetKind() {
+	case "L2Advertisement":
+		s.L2 = append(s.L2, title)
+	case "BGPAdvertisement", "BGPPeer":
+		s.BGP = append(s.BGP, title)
+	default:
+		s.Pools = append(s.Pools, title)
+	}
 }
