@@ -135,7 +135,7 @@ func (m *move) mayMove(ctx context.Context) error {
 	for _, d := range w.speakers {
 		rights = append(rights, right{verb: "patch", group: "apps", resource: "daemonsets", namespace: d.Namespace, name: d.Name})
 	}
-	verbs := []string{"patch"}
+	verbs := []string{"get", "patch", "create"}
 	if m.rollback {
 		verbs = append(verbs, "delete")
 	}
@@ -147,7 +147,8 @@ func (m *move) mayMove(ctx context.Context) error {
 	for _, s := range m.other.result.Secrets {
 		rights = append(rights,
 			right{verb: "get", resource: "secrets", namespace: s.Namespace, name: s.Name},
-			right{verb: "create", resource: "secrets", namespace: m.app.system})
+			right{verb: "get", resource: "secrets", namespace: m.app.system, name: s.Name},
+			right{verb: verbs[len(verbs)-1], resource: "secrets", namespace: m.app.system})
 	}
 	if m.rollback && len(w.controllers) == 0 {
 		return fmt.Errorf("there is no controller of MetalLB to go back to: install it again first")
@@ -155,5 +156,5 @@ func (m *move) mayMove(ctx context.Context) error {
 	return m.require(ctx, "migrate", rights...)
 }
 
-// now is the time by this machine's clock.
+// time is the present by this machine's clock.
 func (m *move) time() time.Time { return m.app.now() }

@@ -31,7 +31,7 @@ const (
 // standing is where the change-over stands, with what the steps need to know besides.
 type standing struct {
 	migrate.State
-	ours      bool // objects are there that a change-over has applied
+	ours      bool // objects or copied Secrets are there that a change-over has made
 	facts     explain.Facts
 	workloads workloads
 	before    before
@@ -94,6 +94,7 @@ func (m *move) standObjects(ctx context.Context, s *standing) error {
 		} else if err != nil {
 			return fmt.Errorf("looking for Secret %s/%s: %w", m.app.system, secret.Name, err)
 		}
+		s.ours = s.ours || there.Annotations[v1beta1.AnnotationMigrateCopy] != ""
 	}
 	retired := s.workloads.retired()
 	for _, want := range m.other.result.Objects {
