@@ -90,13 +90,13 @@ func (a *app) migrate(ctx context.Context, m migration) error {
 		return err
 	}
 	if !m.moves() {
-		return a.printMigration(o)
+		return a.printMigration(m.system, o)
 	}
 	return a.newMove(c, m, o).run(ctx)
 }
 
 // printMigration prints what can be applied on the standard output, and all that is for people on the other.
-func (a *app) printMigration(o other) error {
+func (a *app) printMigration(system string, o other) error {
 	r := o.result
 	if len(r.Objects) == 0 && len(r.Notes) == 0 {
 		return errors.New("nothing was found that could be turned into Belfry's configuration")
@@ -113,7 +113,11 @@ func (a *app) printMigration(o other) error {
 		return err
 	}
 	a.tellNotes(r)
-	a.tellSteps("Steps of the change-over:", migrate.Rehearse(o.imagined()), o)
+	if system != metalLB {
+		fmt.Fprintln(a.io.ErrOut, "Apply the pools, see that Belfry has adopted every Service (kubectl belfry services -A), apply the rest, and turn the announcements of", system, "off.")
+		return nil
+	}
+	a.tellSteps(migrate.Rehearse(o.imagined()), o)
 	return nil
 }
 
@@ -140,9 +144,9 @@ func (a *app) tellNotes(r migrate.Result) {
 	}
 }
 
-func (a *app) tellSteps(title string, steps []migrate.Step, o other) {
+func (a *app) tellSteps(steps []migrate.Step, o other) {
 	w := a.io.ErrOut
-	fmt.Fprintln(w, title)
+	fmt.Fprintln(w, "Steps of the change-over:")
 	for i, s := range steps {
 		fmt.Fprintf(w, "%3d. %s\n", i+1, s.Text)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -257,16 +258,15 @@ func stepOf(kind string) migrate.Do {
 
 // deleteObjects deletes what a change-over has made: what others apply is theirs. What others name goes last.
 func (m *move) deleteObjects(ctx context.Context) error {
-	list := m.other.result.Objects
-	for i := len(list) - 1; i >= 0; i-- {
+	for _, o := range slices.Backward(m.other.result.Objects) {
 		have := &unstructured.Unstructured{}
-		have.SetGroupVersionKind(list[i].GroupVersionKind())
-		err := m.client.Get(ctx, client.ObjectKeyFromObject(list[i]), have)
+		have.SetGroupVersionKind(o.GroupVersionKind())
+		err := m.client.Get(ctx, client.ObjectKeyFromObject(o), have)
 		if err == nil && managed(have) {
 			err = m.client.Delete(ctx, have)
 		}
 		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("deleting %s %s: %w", list[i].GetKind(), list[i].GetName(), err)
+			return fmt.Errorf("deleting %s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 	}
 	for _, x := range m.other.result.Secrets {

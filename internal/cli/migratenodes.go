@@ -15,7 +15,7 @@ import (
 const never = "never"
 
 // standNodes looks at the nodes on which an old speaker runs or ran.
-func (s *standing) standNodes(m *move) error {
+func (s *standing) standNodes(m *move) {
 	pods := s.workloads.speakerPods()
 	for _, n := range s.facts.Nodes {
 		name, l := n.Object.Name, n.Object.Labels
@@ -38,7 +38,6 @@ func (s *standing) standNodes(m *move) error {
 			Labelled: labelled,
 		})
 	}
-	return nil
 }
 
 // selected tells whether our peers select the node, as they are now.

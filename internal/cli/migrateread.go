@@ -24,7 +24,7 @@ import (
 // other is the load balancer that is left: its configuration in our words, and its programs.
 type other struct {
 	result migrate.Result
-	nodes  []string // on which its speakers run, where that is known
+	nodes  []corev1.Node // on which its speakers run, where that is known
 }
 
 // resourceOf is a kind that is read: the first version that the API server knows.
@@ -127,7 +127,9 @@ func (c *cluster) programsOf(ctx context.Context, system string, o *other) ([]*u
 		if err != nil {
 			return nil, err
 		}
-		o.nodes = w.runsOn()
+		if o.nodes, err = c.nodesNamed(ctx, w.runsOn()); err != nil {
+			return nil, err
+		}
 		out, err := c.configMaps(ctx, w.namespace(), "config", "bgpextras")
 		if err != nil {
 			return nil, err
@@ -136,6 +138,14 @@ func (c *cluster) programsOf(ctx context.Context, system string, o *other) ([]*u
 		return append(out, more...), err
 	}
 	return nil, nil
+}
+
+func (c *cluster) nodesNamed(ctx context.Context, names []string) ([]corev1.Node, error) {
+	var list corev1.NodeList
+	if err := c.list(ctx, &list); err != nil {
+		return nil, fmt.Errorf("listing Nodes: %w", err)
+	}
+	return slices.DeleteFunc(list.Items, func(n corev1.Node) bool { return !slices.Contains(names, n.Name) }), nil
 }
 
 func (c *cluster) configMaps(ctx context.Context, namespace string, names ...string) (out []*unstructured.Unstructured, err error) {
@@ -297,17 +307,28 @@ func (o other) imagined() migrate.State {
 	if len(s.L2) > 0 {
 		s.Silent = []string{"all addresses"}
 	}
-	nodes := o.nodes
-	if len(nodes) == 0 {
-		nodes = []string{"each node"}
+	for _, n := range o.nodes {
+		s.Nodes = append(s.Nodes, migrate.Node{Name: n.Name, Running: true})
 	}
-	for _, n := range nodes {
-		s.Nodes = append(s.Nodes, migrate.Node{Name: n, Running: true})
+	if len(s.Nodes) == 0 {
+		s.Nodes = []migrate.Node{{Name: "each node", Running: true}}
 	}
 	return s
 }
 
+// gap tells what is to be expected where one node only speaks to routers.
 func (o other) gap() string {
-	bgp := slices.ContainsFunc(o.result.Objects, func(x *unstructured.Unstructured) bool { return x.GetKind() == "BGPPeer" })
-	return migrate.Gap(bgp, len(o.nodes))
+	var peers []peer
+	for _, x := range o.result.Objects {
+		if x.GetKind() == "BGPPeer" {
+			peers = append(peers, peerOf(x))
+		}
+	}
+	speaking := 0
+	for _, n := range o.nodes {
+		if slices.ContainsFunc(peers, func(p peer) bool { return p.selects(n.Labels) }) {
+			speaking++
+		}
+	}
+	return migrate.Gap(speaking > 0, speaking)
 }

@@ -72,9 +72,7 @@ func (m *move) stand(ctx context.Context) (*standing, error) {
 	}
 	s.standPrograms()
 	s.standServices(m.other.result)
-	if err := s.standNodes(m); err != nil {
-		return nil, err
-	}
+	s.standNodes(m)
 	s.standInstalled()
 	return s, nil
 }
@@ -86,38 +84,50 @@ func (w workloads) assigns() bool {
 // standObjects finds out which objects and Secrets of ours are there.
 func (m *move) standObjects(ctx context.Context, s *standing) error {
 	for _, secret := range m.other.result.Secrets {
-		var there metav1.PartialObjectMetadata
-		there.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-		err := m.client.Get(ctx, client.ObjectKey{Namespace: m.app.system, Name: secret.Name}, &there)
-		if apierrors.IsNotFound(err) {
-			s.Secrets = append(s.Secrets, secret)
-		} else if err != nil {
-			return fmt.Errorf("looking for Secret %s/%s: %w", m.app.system, secret.Name, err)
+		if err := m.standSecret(ctx, s, secret); err != nil {
+			return err
 		}
-		s.ours = s.ours || there.Annotations[v1beta1.AnnotationMigrateCopy] != ""
 	}
-	retired := s.workloads.retired()
 	for _, want := range m.other.result.Objects {
 		have := &unstructured.Unstructured{}
 		have.SetGroupVersionKind(want.GroupVersionKind())
 		err := m.client.Get(ctx, client.ObjectKeyFromObject(want), have)
-		if err != nil && !apierrors.IsNotFound(err) {
+		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("looking for %s %s: %w", want.GetKind(), want.GetName(), err)
 		}
-		there := err == nil
-		mine := there && managed(have)
-		s.ours = s.ours || mine
-		bgpPeer := want.GetKind() == "BGPPeer"
-		if bgpPeer {
-			s.peers = append(s.peers, peerOf(want))
-			s.Guarded = s.Guarded || there && migrate.Guarded(have)
-		}
-		open := there && bgpPeer && !retired && !migrate.Guarded(have) // it would dial beside the old speakers
-		if !there || open || !mine && !contains(have.Object["spec"], want.Object["spec"]) {
-			s.Want(want)
-		}
+		s.standObject(want, have, err == nil)
 	}
 	return nil
+}
+
+func (m *move) standSecret(ctx context.Context, s *standing, secret migrate.Secret) error {
+	var there metav1.PartialObjectMetadata
+	there.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	err := m.client.Get(ctx, client.ObjectKey{Namespace: m.app.system, Name: secret.Name}, &there)
+	if apierrors.IsNotFound(err) {
+		s.Secrets = append(s.Secrets, secret)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for Secret %s/%s: %w", m.app.system, secret.Name, err)
+	}
+	s.ours = s.ours || there.Annotations[v1beta1.AnnotationMigrateCopy] != ""
+	return nil
+}
+
+func (s *standing) standObject(want, have *unstructured.Unstructured, there bool) {
+	mine := there && managed(have)
+	s.ours = s.ours || mine
+	open := false // it would dial beside the old speakers
+	if want.GetKind() == "BGPPeer" {
+		s.peers = append(s.peers, peerOf(want))
+		guarded := there && migrate.Guarded(have)
+		s.Guarded = s.Guarded || guarded
+		open = there && !guarded && !s.workloads.retired()
+	}
+	if !there || open || !mine && !contains(have.Object["spec"], want.Object["spec"]) {
+		s.Want(want)
+	}
 }
 
 // managed tells whether a change-over has applied the object.

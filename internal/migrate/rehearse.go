@@ -43,38 +43,8 @@ func RehearseBack(s State, ours bool) (out []Step) {
 
 // imagine gives the State what comes of a step. What has to be waited for is not there at once, so that it is told.
 func imagine(s *State, step Step) {
-	switch step.Do {
-	case CopySecrets:
-		s.Secrets = nil
-	case StopController:
-		s.Controller, s.Stopping = false, true
-	case AwaitStopped:
-		s.Stopping = false
-	case ApplyPools:
-		s.Pools = nil
-	case AwaitAdoption:
-		s.Foreign = nil
-	case ApplyL2:
-		s.L2 = nil
-	case AwaitL2:
-		s.Silent = nil
-	case ApplyBGP:
-		s.Guarded = !s.Retired && slices.ContainsFunc(s.BGP, func(o string) bool { return strings.HasPrefix(o, "BGPPeer ") }) || s.Guarded
-		s.BGP = nil
-	case Retire:
-		s.Retired, s.Patched = true, true
-	case Unguard:
-		s.Guarded = false
-	case ReleaseNode:
-		s.Guarded = true
-	case AwaitRelease:
-		s.Stray = nil
-	case RestoreDaemon:
-		s.Patched, s.Rolling = false, true
-	case AwaitRollout:
-		s.Rolling = false
-	case StartControl:
-		s.Controller = true
+	if back := s.imagineBack(step.Do); !back {
+		s.imagineForth(step.Do)
 	}
 	for i := range s.Nodes {
 		if slices.Contains(step.Nodes, s.Nodes[i].Name) {
@@ -117,4 +87,49 @@ func (s *State) hold(but string) {
 			n.Left, n.Labelled = true, true
 		}
 	}
+}
+
+func (s *State) imagineForth(do Do) {
+	switch do {
+	case CopySecrets:
+		s.Secrets = nil
+	case StopController:
+		s.Controller, s.Stopping = false, true
+	case AwaitStopped:
+		s.Stopping = false
+	case ApplyPools:
+		s.Pools = nil
+	case AwaitAdoption:
+		s.Foreign = nil
+	case ApplyL2:
+		s.L2 = nil
+	case AwaitL2:
+		s.Silent = nil
+	case ApplyBGP:
+		peers := slices.ContainsFunc(s.BGP, func(o string) bool { return strings.HasPrefix(o, "BGPPeer ") })
+		s.Guarded, s.BGP = s.Guarded || peers && !s.Retired, nil
+	case Retire:
+		s.Retired, s.Patched = true, true
+	case Unguard:
+		s.Guarded = false
+	}
+}
+
+// imagineBack is imagineForth for steps of the way back; false when it is none.
+func (s *State) imagineBack(do Do) bool {
+	switch do {
+	case ReleaseNode:
+		s.Guarded = true
+	case AwaitRelease:
+		s.Stray = nil
+	case RestoreDaemon:
+		s.Patched, s.Rolling = false, true
+	case AwaitRollout:
+		s.Rolling = false
+	case StartControl:
+		s.Controller = true
+	default:
+		return false
+	}
+	return true
 }

@@ -208,6 +208,12 @@ func TestMigrateRefuses(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "forbidden") {
 		t.Errorf("without rights: %v %s", err, errOut)
 	}
+	load(t, "reader.yaml", apply)
+	defer load(t, "reader.yaml", remove)
+	_, errOut, err = plugin(0, "migrate", "metallb", "--apply", "--as=reader")
+	if err == nil || !strings.Contains(err.Error(), "migrate needs the right to patch nodes") {
+		t.Errorf("with rights to read: %v %s", err, errOut)
+	}
 	for _, tc := range []struct{ manifest, want string }{
 		{"apiVersion: v1\nkind: Service\nmetadata: {name: classed, namespace: default}\nspec: {type: LoadBalancer, loadBalancerClass: metallb, allocateLoadBalancerNodePorts: false, ports: [{port: 80}]}\nstatus: {loadBalancer: {ingress: [{ip: 192.0.2.15}]}}\n", `of class "metallb"`},
 		{"apiVersion: v1\nkind: Service\nmetadata: {name: outside, namespace: default}\nspec: {type: LoadBalancer, allocateLoadBalancerNodePorts: false, ports: [{port: 80}]}\nstatus: {loadBalancer: {ingress: [{ip: 203.0.113.9}]}}\n", "would not keep 203.0.113.9"},

@@ -31,16 +31,14 @@ type world struct {
 
 	nodes    []corev1.Node
 	peers    []v1beta1.BGPPeer
-	old      map[string]bool            // nodes with a Pod of the old speaker
+	old      map[string]bool            // Pods of the old speakers, "speaker-n1"
 	sessions map[string]map[string]bool // by node and peer: whether it is established, and not only being tried
 }
 
 // startWorld turns until the test ends.
 func startWorld(t *testing.T) *world {
-	w := &world{t: t, old: map[string]bool{}, sessions: map[string]map[string]bool{}, addresses: map[string]string{}}
-	for name, a := range w.serviceAddresses(t.Context()) {
-		w.addresses[name] = a
-	}
+	w := &world{t: t, old: map[string]bool{}, sessions: map[string]map[string]bool{}}
+	w.addresses = w.serviceAddresses(t.Context())
 	w.turn(t.Context())
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
@@ -71,7 +69,8 @@ func (w *world) turn(ctx context.Context) {
 	}
 	w.nodes, w.peers = nodes.Items, peers.Items
 	w.oldController(ctx)
-	w.oldSpeakers(ctx)
+	w.oldSpeakers(ctx, "speaker")
+	w.oldSpeakers(ctx, "frr-k8s")
 	w.newSessions()
 	w.watchNodes()
 	w.adopt(ctx)
@@ -88,14 +87,14 @@ func (w *world) oldController(ctx context.Context) {
 	if d.Annotations[v1beta1.AnnotationMigrateReplicas] != "" {
 		w.begun.Store(true)
 	}
-	w.pod(ctx, "controller", "n1", "controller", *d.Spec.Replicas > 0)
+	w.pod(ctx, "controller", "n1", d.Spec.Selector.MatchLabels, *d.Spec.Replicas > 0)
 }
 
 // pod has a Pod of MetalLB run or not.
-func (w *world) pod(ctx context.Context, name, node, component string, runs bool) {
+func (w *world) pod(ctx context.Context, name, node string, l map[string]string, runs bool) {
 	p := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: name, Labels: map[string]string{"app": "metallb", "component": component}},
-		Spec:       corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: component, Image: component}}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: name, Labels: l},
+		Spec:       corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "x", Image: "x"}}},
 	}
 	if !runs {
 		w.check(ctx, client.IgnoreNotFound(shared.client.Delete(ctx, p, client.GracePeriodSeconds(0))))
@@ -111,9 +110,9 @@ func (w *world) pod(ctx context.Context, name, node, component string, runs bool
 }
 
 // oldSpeakers does what the DaemonSet controller does: a Pod on every node that the template as it is now may run on.
-func (w *world) oldSpeakers(ctx context.Context) {
+func (w *world) oldSpeakers(ctx context.Context, name string) {
 	var d appsv1.DaemonSet
-	if err := shared.client.Get(ctx, client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, &d); err != nil {
+	if err := shared.client.Get(ctx, client.ObjectKey{Namespace: "metallb-system", Name: name}, &d); err != nil {
 		w.check(ctx, err)
 		return
 	}
@@ -121,9 +120,9 @@ func (w *world) oldSpeakers(ctx context.Context) {
 	wanted := int32(0)
 	for _, n := range w.nodes {
 		runs := labels.SelectorFromSet(spec.NodeSelector).Matches(labels.Set(n.Labels)) && tolerable(spec.Affinity, n.Labels)
-		if w.old[n.Name] != runs {
-			w.pod(ctx, "old-"+n.Name, n.Name, "speaker", runs)
-			w.old[n.Name] = runs
+		if pod := name + "-" + n.Name; w.old[pod] != runs {
+			w.pod(ctx, pod, n.Name, d.Spec.Selector.MatchLabels, runs)
+			w.old[pod] = runs
 		}
 		if runs {
 			wanted++
@@ -176,11 +175,12 @@ func selects(p *v1beta1.BGPPeer, l map[string]string) bool {
 func (w *world) watchNodes() {
 	between := []string{}
 	for _, n := range w.nodes {
-		if w.old[n.Name] && len(w.sessions[n.Name]) > 0 {
+		old := w.old["speaker-"+n.Name] || w.old["frr-k8s-"+n.Name]
+		if old && len(w.sessions[n.Name]) > 0 {
 			w.t.Errorf("both speakers dial from %s: %v", n.Name, w.sessions[n.Name])
 		}
 		up := len(w.sessions[n.Name]) > 0 && !slices.Contains(slices.Collect(maps.Values(w.sessions[n.Name])), false)
-		if len(w.peers) > 0 && !w.old[n.Name] && !up {
+		if len(w.peers) > 0 && !old && !up {
 			between = append(between, n.Name)
 		}
 	}
@@ -331,5 +331,5 @@ func (w *world) back(t *testing.T) {
 	if err := shared.client.List(t.Context(), &secrets, client.InNamespace("belfry-system")); err != nil || len(secrets.Items) > 0 {
 		t.Errorf("back, and Secrets are left: %d, %v", len(secrets.Items), err)
 	}
-	waitFor(t, "MetalLB's Pods", func() bool { return oldPods(t) == 4 })
+	waitFor(t, "MetalLB's Pods", func() bool { return oldPods(t) == 7 })
 }
