@@ -31,13 +31,23 @@ type world struct {
 
 	nodes    []corev1.Node
 	peers    []v1beta1.BGPPeer
-	old      map[string]bool            // Pods of the old speakers, "speaker-n1"
-	sessions map[string]map[string]bool // by node and peer: whether it is established, and not only being tried
+	old      map[string]bool             // Pods of the old speakers, "speaker-n1"
+	ending   map[string]bool             // those of them that end with the next turn
+	sessions map[string]map[string]phase // by node and peer
 }
+
+// phase of a session: it takes a turn to be up, and a turn to be gone.
+type phase int
+
+const (
+	trying phase = iota + 1
+	up
+	closing
+)
 
 // startWorld turns until the test ends.
 func startWorld(t *testing.T) *world {
-	w := &world{t: t, old: map[string]bool{}, sessions: map[string]map[string]bool{}}
+	w := &world{t: t, old: map[string]bool{}, ending: map[string]bool{}, sessions: map[string]map[string]phase{}}
 	w.addresses = w.serviceAddresses(t.Context())
 	w.turn(t.Context())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -120,7 +130,12 @@ func (w *world) oldSpeakers(ctx context.Context, name string) {
 	wanted := int32(0)
 	for _, n := range w.nodes {
 		runs := labels.SelectorFromSet(spec.NodeSelector).Matches(labels.Set(n.Labels)) && tolerable(spec.Affinity, n.Labels)
-		if pod := name + "-" + n.Name; w.old[pod] != runs {
+		pod := name + "-" + n.Name
+		switch {
+		case w.old[pod] && !runs && !w.ending[pod]:
+			w.ending[pod] = true
+		case w.old[pod] != runs:
+			w.ending[pod] = false
 			w.pod(ctx, pod, n.Name, d.Spec.Selector.MatchLabels, runs)
 			w.old[pod] = runs
 		}
@@ -151,13 +166,23 @@ func tolerable(a *corev1.Affinity, l map[string]string) bool {
 	})
 }
 
-// newSessions opens and closes sessions as peers and labels say; each takes two turns to be up.
+// newSessions opens and closes sessions as peers and labels say.
 func (w *world) newSessions() {
 	for _, n := range w.nodes {
-		next := map[string]bool{}
+		next := map[string]phase{}
+		for name, now := range w.sessions[n.Name] {
+			if now != closing {
+				next[name] = closing
+			}
+		}
 		for i := range w.peers {
-			if p := &w.peers[i]; selects(p, n.Labels) {
-				_, next[p.Name] = w.sessions[n.Name][p.Name]
+			p := &w.peers[i]
+			switch now := w.sessions[n.Name][p.Name]; {
+			case !selects(p, n.Labels):
+			case now == trying || now == up:
+				next[p.Name] = up
+			default:
+				next[p.Name] = trying
 			}
 		}
 		w.sessions[n.Name] = next
@@ -179,8 +204,8 @@ func (w *world) watchNodes() {
 		if old && len(w.sessions[n.Name]) > 0 {
 			w.t.Errorf("both speakers dial from %s: %v", n.Name, w.sessions[n.Name])
 		}
-		up := len(w.sessions[n.Name]) > 0 && !slices.Contains(slices.Collect(maps.Values(w.sessions[n.Name])), false)
-		if len(w.peers) > 0 && !old && !up {
+		told := slices.Contains(slices.Collect(maps.Values(w.sessions[n.Name])), up)
+		if len(w.peers) > 0 && !old && !told {
 			between = append(between, n.Name)
 		}
 	}
@@ -223,7 +248,7 @@ func (w *world) report(ctx context.Context) {
 		s.Status.BGP.Peers, s.Status.L2.Addresses = nil, nil
 		for _, name := range slices.Sorted(maps.Keys(w.sessions[n.Name])) {
 			p := v1beta1.SpeakerPeer{Name: name, State: v1beta1.SessionConnecting, RoutesWanted: 2}
-			if w.sessions[n.Name][name] {
+			if w.sessions[n.Name][name] != trying {
 				p.State, p.RoutesSent = v1beta1.SessionEstablished, 2
 			}
 			s.Status.BGP.Peers = append(s.Status.BGP.Peers, p)
