@@ -36,13 +36,14 @@ type world struct {
 	sessions map[string]map[string]phase // by node and peer
 }
 
-// phase of a session: it takes a turn to be up, and a turn to be gone.
+// phase of a session: it takes a turn to be up, and some to be gone.
 type phase int
 
 const (
 	trying phase = iota + 1
 	up
 	closing
+	closed = closing + 8
 )
 
 // startWorld turns until the test ends.
@@ -171,8 +172,8 @@ func (w *world) newSessions() {
 	for _, n := range w.nodes {
 		next := map[string]phase{}
 		for name, now := range w.sessions[n.Name] {
-			if now != closing {
-				next[name] = closing
+			if now < closed {
+				next[name] = max(now+1, closing)
 			}
 		}
 		for i := range w.peers {
