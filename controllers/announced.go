@@ -21,8 +21,11 @@ const (
 	reasonNotYet spec.Reason = "NotYetAnnounced"
 )
 
-// eventNotAnnounced tells that a Service is not announced, any more or at all.
-const eventNotAnnounced = "NotAnnounced"
+// Events on Services, besides reasonAnnounced.
+const (
+	// eventNotAnnounced: a Service is not announced, any more or at all; the message tells why.
+	eventNotAnnounced = "NotAnnounced"
+)
 
 // announcement is what the condition Announced of a Service is to say.
 type announcement struct {
@@ -44,6 +47,11 @@ func (a announcement) same(status metav1.ConditionStatus, reason, message string
 	about, _, _ := strings.Cut(a.message, ": ")
 	was, _, _ := strings.Cut(message, ": ")
 	return about == was
+}
+
+// repeats tells whether it says of the same Service what was said before.
+func (a announcement) repeats(before announcement) bool {
+	return a.uid == before.uid && a.same(before.status(), string(before.reason), before.message)
 }
 
 func (a announcement) status() metav1.ConditionStatus {

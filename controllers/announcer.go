@@ -23,8 +23,12 @@ import (
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-// announcerRest is how long the announcer rests after each pass, so that what comes by the hundred costs one.
-const announcerRest = 200 * time.Millisecond
+const (
+	// announcerRest is how long the announcer rests after each pass, so that what comes by the hundred costs one.
+	announcerRest = 200 * time.Millisecond
+	// announcerShare: it works for one part in so many of the time, at most.
+	announcerShare = 10
+)
 
 // announcer is the goroutine that finds out what the condition Announced of each Service is to say. It writes nothing: the
 // allocator puts what it says into the same patch as the rest.
@@ -47,6 +51,7 @@ type announcer struct {
 
 	views   map[types.NamespacedName]view
 	holders map[netip.Addr][]types.NamespacedName // Services that hold an address, in no order
+	sorted  []netip.Addr                          // the addresses of holders; nil: some have come or gone
 	facts   speakerFacts
 	last    map[types.NamespacedName]announcement
 	since   map[types.NamespacedName]time.Time // not as was last said
@@ -95,6 +100,7 @@ func (a *announcer) watched() []client.Object {
 	return []client.Object{
 		&corev1.Service{}, &discoveryv1.EndpointSlice{}, &corev1.Node{}, &corev1.Pod{},
 		&v1beta1.SpeakerStatus{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{},
+		&v1beta1.BGPPeer{}, &v1beta1.BGPAdvertisement{}, &v1beta1.Community{},
 	}
 }
 
@@ -120,6 +126,7 @@ func (a *announcer) Start(ctx context.Context) error {
 		case <-a.changes.signal:
 		case <-a.alarm():
 		}
+		began := a.now()
 		if err := a.pass(ctx); err != nil && ctx.Err() == nil {
 			a.log.V(1).Info("announcements not looked at, trying again", "reason", err.Error())
 			a.changes.mark(true)
@@ -127,7 +134,7 @@ func (a *announcer) Start(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(announcerRest):
+		case <-time.After(max(announcerRest, (announcerShare-1)*a.now().Sub(began))):
 		}
 	}
 }
@@ -156,19 +163,17 @@ func (a *announcer) overdue(keys keySet) {
 func (a *announcer) pass(ctx context.Context) error {
 	began := a.now()
 	all, keys := a.changes.take()
+	all = all || a.views == nil
 	a.overdue(keys)
-	if all || a.views == nil {
-		if err := a.refreshAll(ctx); err != nil {
-			return err
-		}
-		keys = make(keySet, len(a.views))
-		for k := range a.views {
-			keys[k] = struct{}{}
-		}
-	} else if err := a.refresh(ctx, keys); err != nil {
+	if err := a.refresh(ctx, all, keys); err != nil {
+		a.views = nil // what was taken from changes is lost
 		return err
 	}
-	outcomes, err := a.outcomes(ctx, keys)
+	look := maps.Keys(keys)
+	if all {
+		look = maps.Keys(a.views)
+	}
+	outcomes, err := a.outcomes(ctx, look)
 	if err != nil {
 		return err
 	}
@@ -177,8 +182,28 @@ func (a *announcer) pass(ctx context.Context) error {
 	return nil
 }
 
-// refreshAll takes over all Services, and what speakers say about their addresses.
-func (a *announcer) refreshAll(ctx context.Context) error {
+// refresh takes over what has changed: these Services, all else where that is said, everything at the beginning. What was
+// heard about an address counts for the addresses that there were, so a new one is reason enough to listen.
+func (a *announcer) refresh(ctx context.Context, all bool, keys keySet) error {
+	if a.views == nil {
+		if err := a.readAll(ctx); err != nil {
+			return err
+		}
+	} else {
+		fresh, err := a.read(ctx, keys)
+		if err != nil {
+			return err
+		}
+		all = all || fresh
+	}
+	if all {
+		return a.hear(ctx)
+	}
+	return nil
+}
+
+// readAll takes over all Services.
+func (a *announcer) readAll(ctx context.Context) error {
 	var list corev1.ServiceList
 	if err := a.cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing Services: %w", err)
@@ -192,12 +217,12 @@ func (a *announcer) refreshAll(ctx context.Context) error {
 			a.forget(k)
 		}
 	}
-	return a.hear(ctx)
+	return nil
 }
 
-// refresh takes over these Services and adds those that share addresses with them, before or now.
-func (a *announcer) refresh(ctx context.Context, keys keySet) error {
-	fresh := false
+// read takes over these Services and adds those that share addresses with them, before or now. It tells whether addresses
+// have come or gone.
+func (a *announcer) read(ctx context.Context, keys keySet) (fresh bool, _ error) {
 	for k := range maps.Clone(keys) {
 		a.sharers(k, keys)
 		was := a.views[k].held
@@ -206,7 +231,7 @@ func (a *announcer) refresh(ctx context.Context, keys keySet) error {
 		case apierrors.IsNotFound(err):
 			a.unlook(k)
 		case err != nil:
-			return fmt.Errorf("reading Service %s: %w", k, err)
+			return false, fmt.Errorf("reading Service %s: %w", k, err)
 		default:
 			a.unlook(k)
 			a.look(k, &s)
@@ -217,10 +242,7 @@ func (a *announcer) refresh(ctx context.Context, keys keySet) error {
 		a.sharers(k, keys)
 		fresh = fresh || !slices.Equal(was, a.views[k].held)
 	}
-	if fresh { // of an address that is new nothing was heard yet
-		return a.hear(ctx)
-	}
-	return nil
+	return fresh, nil
 }
 
 // look takes in a Service if it is one that speakers announce.
@@ -232,6 +254,9 @@ func (a *announcer) look(k types.NamespacedName, s *corev1.Service) {
 	a.views[k] = v
 	for _, ip := range v.held {
 		a.holders[ip] = append(a.holders[ip], k)
+		if len(a.holders[ip]) == 1 {
+			a.sorted = nil
+		}
 	}
 }
 
@@ -241,6 +266,7 @@ func (a *announcer) unlook(k types.NamespacedName) {
 			a.holders[ip] = left
 		} else {
 			delete(a.holders, ip)
+			a.sorted = nil
 		}
 	}
 	delete(a.views, k)
@@ -267,7 +293,7 @@ func (a *announcer) tell(outcomes map[types.NamespacedName]announcement) {
 	for k, is := range outcomes {
 		was, said := a.last[k]
 		switch {
-		case said && was.uid == is.uid && is.same(was.status(), string(was.reason), was.message):
+		case said && is.repeats(was):
 			delete(a.since, k)
 			continue
 		case !is.all && a.waits(k, is.reason):

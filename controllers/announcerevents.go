@@ -15,7 +15,7 @@ import (
 
 // on returns the handler for a kind: a Service and its endpoints concern that Service, all else everybody.
 func (c *changes) on(kind client.Object) toolscache.ResourceEventHandler {
-	mark := func(o any) { c.mark(true) }
+	mark := func(any) { c.mark(true) }
 	switch kind.(type) {
 	case *corev1.Service:
 		mark = func(o any) { c.mark(false, keyOf(final(o))) }
@@ -44,13 +44,13 @@ func announcementMayChange(was, is any) bool {
 	case *corev1.Node:
 		return !reflect.DeepEqual(spec.ParseNode(was), spec.ParseNode(is.(*corev1.Node)))
 	case *v1beta1.SpeakerStatus:
-		return !reflect.DeepEqual(was.Status, is.(*v1beta1.SpeakerStatus).Status)
+		return routesAside(was, is.(*v1beta1.SpeakerStatus))
 	case *corev1.Pod:
 		return !reflect.DeepEqual(was.Status, is.(*corev1.Pod).Status) || was.Spec.NodeName != is.(*corev1.Pod).Spec.NodeName
 	case *discoveryv1.EndpointSlice:
 		is := is.(*discoveryv1.EndpointSlice)
 		return !reflect.DeepEqual(was.Endpoints, is.Endpoints) || serviceOf(was) != serviceOf(is)
-	case *v1beta1.IPAddressPool, *v1beta1.L2Advertisement:
+	case *v1beta1.IPAddressPool, *v1beta1.L2Advertisement, *v1beta1.BGPPeer, *v1beta1.BGPAdvertisement, *v1beta1.Community:
 		a, b := was.(client.Object), is.(client.Object)
 		return a.GetGeneration() != b.GetGeneration() || !reflect.DeepEqual(a.GetLabels(), b.GetLabels())
 	}

@@ -14,6 +14,8 @@
 //	services/status                           cluster         patch
 //	namespaces, nodes, servicecidrs           cluster         get, list, watch
 //	ipaddresspools, ipreservations, l2adver…  cluster         get, list, watch
+//	bgppeers, bgpadvertisements, bfdprofiles,
+//	communities                               cluster         get, list, watch
 //	ipaddresspools/status, …                  cluster         patch
 //	speakerstatuses, endpointslices           cluster         get, list, watch
 //	pods                                      own namespace   get, list, watch

@@ -11,8 +11,10 @@ import (
 
 // Reasons of an advertisement's Ready condition that the nodes of the cluster give.
 const (
-	reasonNoNode      spec.Reason = "NoNodeSelected" // no node has labels that it selects
-	reasonNoInterface spec.Reason = "NoInterface"    // no selected node has an interface that it allows
+	// reasonNoNode: no node has labels that the advertisement selects.
+	reasonNoNode spec.Reason = "NoNodeSelected"
+	// reasonNoInterface: no node that the advertisement selects has an interface that it allows.
+	reasonNoInterface spec.Reason = "NoInterface"
 )
 
 // hint is what the nodes of the cluster make of an advertisement: a problem, or words to add when there is none.

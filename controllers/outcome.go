@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -48,11 +50,20 @@ func (a *announcer) hear(ctx context.Context) error {
 	ready := readySpeakers(nodes.Items, pods.Items)
 	counted := counting(statuses.Items, ready)
 	a.facts = speakerFacts{counted: map[string]*v1beta1.SpeakerStatus{}}
+	routers, err := bgpConfigOf(ctx, a.cache)
+	if err != nil {
+		return err
+	}
+	conf.BGPPeers, conf.BGPAdvertisements = routers.BGPPeers, routers.BGPAdvertisements
+	conf.Communities, conf.BFDProfiles = routers.Communities, routers.BFDProfiles
 	a.facts.config, _ = spec.Parse(conf)
 	for _, s := range counted {
 		a.facts.counted[s.Name] = s
 	}
-	a.facts.owners = ownersOf(slices.SortedFunc(maps.Keys(a.holders), netip.Addr.Compare), counted)
+	if a.sorted == nil {
+		a.sorted = slices.SortedFunc(maps.Keys(a.holders), netip.Addr.Compare)
+	}
+	a.facts.owners = ownersOf(a.sorted, counted)
 	for i := range nodes.Items {
 		a.facts.nodes = append(a.facts.nodes, planNode(&nodes.Items[i], a.facts.counted[nodes.Items[i].Name]))
 	}
@@ -84,6 +95,7 @@ func planNode(o *corev1.Node, s *v1beta1.SpeakerStatus) plan.Node {
 	if s == nil {
 		return n
 	}
+	n.BGP.Established = establishedIn(s)
 	n.Alive, n.Ready, n.Dataplane = true, s.Status.State == "ready", plan.Dataplane(s.Status.Dataplane)
 	for _, i := range s.Status.Interfaces {
 		p := plan.Interface{Name: i.Name, Up: i.Up}
@@ -101,30 +113,33 @@ func planNode(o *corev1.Node, s *v1beta1.SpeakerStatus) plan.Node {
 	return n
 }
 
-// outcomes finds what is to be said of these Services.
-func (a *announcer) outcomes(ctx context.Context, keys keySet) (map[types.NamespacedName]announcement, error) {
-	out := make(map[types.NamespacedName]announcement, len(keys))
-	doubtful := keySet{}
+// outcomes finds what is to be said of these Services, but for what was said of them last.
+func (a *announcer) outcomes(ctx context.Context, keys iter.Seq[types.NamespacedName]) (map[types.NamespacedName]announcement, error) {
+	out, doubtful := map[types.NamespacedName]announcement{}, keySet{}
 	for k := range keys {
 		v, there := a.views[k]
 		switch {
 		case !there || len(v.held) == 0:
 			a.forget(k)
-		case a.plain(v):
-			out[k] = announcement{v.uid, true, reasonAnnounced, a.announcers(v.held)}
-		default:
+			continue
+		case !a.plain(v):
 			doubtful[k] = struct{}{}
+			continue
+		}
+		is := announcement{v.uid, true, reasonAnnounced, a.announcers(v.held)}
+		if was, said := a.last[k]; !said || len(a.since) > 0 || !is.repeats(was) {
+			out[k] = is
 		}
 	}
 	if len(doubtful) == 0 {
 		return out, nil
 	}
-	why, err := a.planned(ctx, doubtful)
+	why, routed, err := a.planned(ctx, doubtful)
 	if err != nil {
 		return nil, err
 	}
 	for k := range doubtful {
-		out[k] = a.judge(k, why)
+		out[k] = a.judge(k, why, routed)
 	}
 	return out, nil
 }
@@ -134,18 +149,27 @@ func (a *announcer) plain(v view) bool {
 	return !slices.ContainsFunc(v.held, func(ip netip.Addr) bool { return a.facts.owners[ip].node == "" || len(a.holders[ip]) > 1 })
 }
 
-// announcers says who announces: one node for all addresses, or each its own.
+// announcers says who announces: one node for all addresses, BGP for all, or each its own. Of what routers are told, nodes
+// come and go, and are not named.
 func (a *announcer) announcers(held []netip.Addr) string {
-	first := a.facts.owners[held[0]].node
+	by := func(ip netip.Addr) string {
+		if n := a.facts.owners[ip].node; n != "" {
+			return "by node " + n
+		}
+		return announcedByRouters
+	}
+	first := by(held[0])
+	if len(held) == 1 {
+		return first
+	}
 	var each []string
 	one := true
 	for _, ip := range held {
-		n := a.facts.owners[ip].node
-		one = one && n == first
-		each = append(each, ip.String()+" by node "+n)
+		one = one && by(ip) == first
+		each = append(each, ip.String()+" "+by(ip))
 	}
 	if one {
-		return "by node " + first
+		return first
 	}
 	return strings.Join(each, ", ")
 }
@@ -160,27 +184,52 @@ type hold struct {
 const nobody = "-"
 
 // planned asks the plan of the speakers what it says about the addresses of these Services.
-func (a *announcer) planned(ctx context.Context, keys keySet) (map[hold]plan.Withheld, error) {
+func (a *announcer) planned(ctx context.Context, keys keySet) (onLAN map[hold]plan.Withheld, withBGP routed, _ error) {
 	all := maps.Clone(keys)
 	for k := range keys {
 		a.sharers(k, all)
 	}
-	w := plan.World{Config: a.facts.config, Nodes: a.facts.nodes}
+	w := plan.World{Config: a.facts.config}
 	for k := range all {
 		s, err := a.service(ctx, k)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if s != nil {
 			w.Services = append(w.Services, *s)
 		}
 	}
 	slices.SortFunc(w.Services, func(x, y plan.Service) int { return strings.Compare(x.Key.String(), y.Key.String()) })
+	w.Nodes = a.claiming(w.Services)
 	why := map[hold]plan.Withheld{}
 	for _, x := range plan.Make(w, nobody).Withheld {
 		why[hold{x.Service, x.Addr}] = x
 	}
-	return why, nil
+	return why, plan.AnnouncedWithBGP(w), nil
+}
+
+// claiming returns the nodes with what they claim of these Services' addresses.
+func (a *announcer) claiming(services []plan.Service) []plan.Node {
+	var held []netip.Addr
+	for i := range services {
+		held = append(held, services[i].Held...)
+	}
+	slices.SortFunc(held, netip.Addr.Compare)
+	held = slices.Compact(held)
+	nodes := slices.Clone(a.facts.nodes)
+	for i := range nodes {
+		s := a.facts.counted[nodes[i].Name]
+		if s == nil {
+			continue
+		}
+		for _, c := range s.Status.L2.Claims {
+			among(held, c.Addresses, func(ip netip.Addr) {
+				nodes[i].Claims = append(nodes[i].Claims, plan.Claim{Addr: ip, Epoch: uint64(max(c.Epoch, 0))}) // #nosec G115 -- not negative
+			})
+		}
+		slices.SortFunc(nodes[i].Claims, func(x, y plan.Claim) int { return x.Addr.Compare(y.Addr) })
+	}
+	return nodes
 }
 
 // service reads one with its endpoints; nil when it is gone.
@@ -197,16 +246,20 @@ func (a *announcer) service(ctx context.Context, k types.NamespacedName) (*plan.
 	if err := a.cache.List(ctx, &list, client.InNamespace(k.Namespace), client.MatchingFields{sliceService: k.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing EndpointSlices of %s: %w", k, err)
 	}
-	return &plan.Service{Service: spec.ParseService(&s), Endpoints: spec.ParseEndpoints(list.Items)}, nil
+	return &plan.Service{
+		Service: spec.ParseService(&s), Endpoints: spec.ParseEndpoints(list.Items),
+		Announced: meta.IsStatusConditionTrue(s.Status.Conditions, v1beta1.ConditionAnnounced),
+	}, nil
 }
 
 // judge says what is to be said of a Service whose announcement is in doubt.
-func (a *announcer) judge(k types.NamespacedName, why map[hold]plan.Withheld) announcement {
+func (a *announcer) judge(k types.NamespacedName, why map[hold]plan.Withheld, withBGP routed) announcement {
 	v := a.views[k]
 	is := announcement{uid: v.uid}
 	var words []string
 	for _, ip := range v.held {
 		reason, message := a.lacks(ip, why[hold{k, ip}])
+		reason, message = withBGP.lacks(k, ip, reason, message)
 		if reason == "" {
 			continue
 		}

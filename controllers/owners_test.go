@@ -61,7 +61,7 @@ func TestCounting(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ready := map[string]bool{}
-			for _, n := range strings.Fields(c.ready) {
+			for n := range strings.FieldsSeq(c.ready) {
 				ready[n] = true
 			}
 			var got []string

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"sync/atomic"
@@ -20,8 +21,11 @@ import (
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-// reasonValid: the object is in use.
-const reasonValid = "Valid"
+// Reasons of the Ready condition of our own kinds, besides those of their problems.
+const (
+	// reasonValid: the object is in use.
+	reasonValid = "Valid"
+)
 
 // reportEvery is how long the reporter rests after each round, so that thousands of assignments are a few writes.
 const reportEvery = time.Second
@@ -40,8 +44,10 @@ type objectFacts struct {
 type poolFacts struct {
 	objectFacts
 	ranges   []spec.Range
+	disabled bool
 	usage    alloc.Usage
 	freed    []alloc.Freed
+	gaps     []gap             // what it could not be checked against
 	overlaps []alloc.Forbidden // addresses of it that the cluster uses itself
 }
 
@@ -58,9 +64,9 @@ func (a *allocator) publish() {
 	f := &facts{pools: map[string]poolFacts{}, l2: map[string]objectFacts{}}
 	for i := range a.conf.Pools {
 		o := &a.conf.Pools[i]
-		pf := poolFacts{objectFacts: objectFacts{o.Generation, problems["IPAddressPool/"+o.Name]}, usage: a.table.Usage(o.Name), freed: a.table.Freed(o.Name)}
+		pf := poolFacts{objectFacts: objectFacts{o.Generation, problems["IPAddressPool/"+o.Name]}, gaps: a.gaps, usage: a.table.Usage(o.Name), freed: a.table.Freed(o.Name)}
 		if p, found := a.snap.Pool(o.Name); found {
-			pf.ranges, pf.overlaps = p.Ranges, alloc.Forbids(a.forbidden, p.Ranges)
+			pf.ranges, pf.disabled, pf.overlaps = p.Ranges, p.Disabled, alloc.Forbids(a.forbidden, p.Ranges)
 		}
 		f.pools[o.Name] = pf
 		a.metrics.pool(o.Name, pf.usage)
@@ -74,7 +80,7 @@ func (a *allocator) publish() {
 		}
 	}
 	a.shown = f.pools
-	a.metrics.pending.Set(float64(len(a.table.Pending())))
+	a.metrics.pending.Set(float64(a.table.Lacking()))
 	a.report.take(f)
 }
 
@@ -86,6 +92,7 @@ type reporter struct {
 	metrics *metrics
 	tell    func(client.Object, notice)
 
+	failures  map[string]int // in a row, by kind and name
 	facts     atomic.Pointer[facts]
 	hints     atomic.Pointer[map[string]hint] // by advertisement
 	wake      chan struct{}
@@ -195,6 +202,11 @@ func (r *reporter) pool(ctx context.Context, o *v1beta1.IPAddressPool, f poolFac
 	} else {
 		meta.RemoveStatusCondition(&o.Status.Conditions, v1beta1.ConditionExhausted)
 	}
+	if len(f.gaps) > 0 {
+		meta.SetStatusCondition(&o.Status.Conditions, f.unchecked())
+	} else {
+		meta.RemoveStatusCondition(&o.Status.Conditions, v1beta1.ConditionUnchecked)
+	}
 	if equality.Semantic.DeepEqual(was, o.Status) {
 		return nil
 	}
@@ -238,8 +250,13 @@ func ready(f objectFacts, words string) metav1.Condition {
 // wholeStatus is a merge patch that leaves nothing of the old status: what is zero is required too, and what is empty goes.
 func wholeStatus(o client.Object, status any) ([]byte, error) {
 	fields := map[string]json.RawMessage{} // raw: an int64 does not survive as any
-	if _, isPool := o.(*v1beta1.IPAddressPool); isPool {
+	switch o.(type) {
+	case *v1beta1.IPAddressPool:
 		fields = map[string]json.RawMessage{"assigned": nil, "available": nil, "freed": nil}
+	case *v1beta1.BGPPeer:
+		fields = map[string]json.RawMessage{"wanted": nil, "established": nil, "sessions": nil}
+	case *v1beta1.Community, *v1beta1.BFDProfile:
+		fields = map[string]json.RawMessage{"users": nil}
 	}
 	b, err := json.Marshal(status)
 	if err != nil {
@@ -259,13 +276,31 @@ func (r *reporter) write(ctx context.Context, o client.Object, status any, news 
 	}
 	err = r.client.Status().Patch(context.WithoutCancel(ctx), o, client.RawPatch(types.MergePatchType, body))
 	r.metrics.write(kind, err)
-	if err != nil {
-		return fmt.Errorf("writing the status of %s %s: %w", kind, o.GetName(), err)
+	if err := r.streak(kind, o.GetName(), err); err != nil {
+		return err
 	}
 	for _, n := range news {
 		r.tell(o, n)
 	}
 	return nil
+}
+
+// streak counts failures in a row, and tells of many once. A fenced write says nothing about the object.
+func (r *reporter) streak(kind, name string, err error) error {
+	of := kind + "/" + name
+	if err == nil {
+		delete(r.failures, of)
+		return nil
+	}
+	err = fmt.Errorf("writing the status of %s %s: %w", kind, name, err)
+	if errors.Is(err, errFenced) {
+		return err
+	}
+	if r.failures[of]++; r.failures[of] == stuckAfter {
+		r.log.Error(err, "status refused again and again")
+		r.metrics.stuck.WithLabelValues(kind).Inc()
+	}
+	return err
 }
 
 // news is what is worth an event when the condition has changed.

@@ -147,26 +147,31 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 	}
 	s := newService(mgr, o, f, writer, m, rep, tell)
 	announcing := newAnnouncer(mgr, o, m, s.inbox, rep)
+	routers := newBGPReporter(mgr, o, newReporter(mgr, o, writer, m, tell))
 	s.used, s.speakers = used, speakers{o.ServiceFinalizer, o.Namespace, mgr.GetCache()}
 	for _, r := range []manager.Runnable{
 		rep,
 		s,
 		announcing,
+		routers,
 		&gossip{log: o.Log.WithName("gossip"), fence: f, client: writer, namespace: o.Namespace, metrics: m},
 	} {
 		if err := mgr.Add(r); err != nil {
 			return fmt.Errorf("adding %T: %w", r, err)
 		}
 	}
-	return addChecks(mgr, append(s.watched(), announcing.watched()...))
+	if err := addWitness(mgr, s.witness); err != nil {
+		return err
+	}
+	return addChecks(mgr, slices.Concat(s.watched(), announcing.watched(), routers.watched()))
 }
 
 func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, m *metrics, rep *reporter, tell func(client.Object, notice)) *service {
 	return &service{
 		allocator: &allocator{
 			log: o.Log.WithName("allocator"), classes: o.Classes, now: time.Now, live: mgr.GetAPIReader(),
-			objects: newObjects(mgr.GetCache()), inbox: newInbox(o.Classes), services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
-			metrics: m, report: rep, news: news{tell: tell}, table: alloc.New(), since: map[types.NamespacedName]time.Time{},
+			objects: newObjects(mgr.GetCache()), inbox: newInbox(o.Classes), witness: &witness{now: time.Now}, services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
+			metrics: m, report: rep, news: news{tell: tell}, table: alloc.New(), since: map[types.NamespacedName]time.Time{}, settled: map[types.NamespacedName]string{},
 			known: byNamespace{}, leaving: keySet{}, said: map[types.NamespacedName]announcement{}, touched: map[string]bool{},
 		},
 		fence: f, cache: mgr.GetCache(), client: writer, fullEvery: o.FullPassEvery,
@@ -178,6 +183,13 @@ func newAnnouncer(mgr manager.Manager, o Options, m *metrics, b *inbox, rep *rep
 		log: o.Log.WithName("announced"), informers: mgr.GetCache(), cache: mgr.GetCache(), classes: o.Classes, rules: o.NodeRules, namespace: o.Namespace,
 		patience: o.AnnouncedPatience, now: time.Now, changes: newChanges(), say: b.announce, hint: rep.hint, metrics: m,
 		last: map[types.NamespacedName]announcement{}, since: map[types.NamespacedName]time.Time{},
+	}
+}
+
+func newBGPReporter(mgr manager.Manager, o Options, writer *reporter) *bgpReporter {
+	return &bgpReporter{
+		log: o.Log.WithName("bgp"), informers: mgr.GetCache(), cache: mgr.GetCache(), classes: o.Classes, rules: o.NodeRules,
+		namespace: o.Namespace, writer: writer, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -195,7 +207,7 @@ func indexSlices(indexer client.FieldIndexer) error {
 }
 
 func newReporter(mgr manager.Manager, o Options, writer client.Client, m *metrics, tell func(client.Object, notice)) *reporter {
-	return &reporter{log: o.Log.WithName("status"), cache: mgr.GetCache(), client: writer, metrics: m, tell: tell, wake: make(chan struct{}, 1), allocated: make(chan struct{})}
+	return &reporter{log: o.Log.WithName("status"), cache: mgr.GetCache(), client: writer, metrics: m, tell: tell, failures: map[string]int{}, wake: make(chan struct{}, 1), allocated: make(chan struct{})}
 }
 
 // newWriter returns the client for all that only a leader may write. It waits a little longer than the API server does.
@@ -248,11 +260,7 @@ func slimNode(o any) (any, error) {
 				status.Conditions = append(status.Conditions, corev1.NodeCondition{Type: c.Type, Status: c.Status})
 			}
 		}
-		drain, drained := n.Annotations[v1beta1.Drain]
-		n.Annotations, n.Status = nil, status
-		if drained {
-			n.Annotations = map[string]string{v1beta1.Drain: drain}
-		}
+		n.Status = status // annotations stay: BGPPeers may take values from any of them
 	}
 	return kube.Slim(o)
 }
@@ -262,6 +270,18 @@ func slimSlice(o any) (any, error) {
 		return kube.SlimEndpointSlice(s), nil
 	}
 	return kube.Slim(o)
+}
+
+// addWitness has the witness look from the beginning, leader or not.
+func addWitness(mgr manager.Manager, w *witness) error {
+	informer, err := mgr.GetCache().GetInformer(context.Background(), &corev1.Service{}, cache.BlockUntilSynced(false))
+	if err == nil {
+		_, err = informer.AddEventHandler(w.onServices())
+	}
+	if err != nil {
+		return fmt.Errorf("watching Services: %w", err)
+	}
+	return nil
 }
 
 // addChecks makes a replica ready when its caches are, leader or not.

@@ -285,6 +285,7 @@ func TestReasonsReference(t *testing.T) {
 		{"Why an address is not announced", "internal/plan", "Reason"},
 		{"Why a node does not answer for an address", "speaker/l2", "Problem"},
 		{"Why a BGP session is down, or a route not announced", "speaker/bgp", "Reason"},
+		{"What else conditions say", "controllers", "reason"},
 		{"Events", "controllers", "event"},
 	} {
 		found := words(t, part.dir, part.prefix)

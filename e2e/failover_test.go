@@ -51,6 +51,7 @@ func powerCut(s *scene) harness.Silence {
 	}
 	s.oneAnswers(four, next)
 	s.answer(six, 80)
+	s.announcedBy("steady", four, next)
 	return silence
 }
 

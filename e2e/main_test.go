@@ -14,9 +14,11 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/e2e/cluster"
 	"github.com/belfry-lb/belfry/e2e/harness"
 )
@@ -180,6 +182,19 @@ func (s *scene) owner(a netip.Addr) (node int) {
 		return err
 	})
 	return node
+}
+
+// announcedBy waits until the Service says that the node announces the address.
+func (s *scene) announcedBy(name string, a netip.Addr, node int) {
+	s.Helper()
+	s.eventually(name+" says who announces it", func() error {
+		c, err := harness.Condition(s.ctx, k8s, inDefault(name), v1beta1.ConditionAnnounced)
+		one, several := fmt.Sprintf("by node n%d", node), fmt.Sprintf("%s by node n%d", a, node)
+		if err == nil && (c.Status != metav1.ConditionTrue || c.Message != one && !strings.Contains(c.Message, several)) {
+			err = fmt.Errorf("%+v", c)
+		}
+		return err
+	})
 }
 
 // oneAnswers waits until one station, and no more, answers for the address with ARP or NDP: that node's.

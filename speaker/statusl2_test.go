@@ -124,7 +124,7 @@ func TestBounded(t *testing.T) {
 	switch {
 	case len(b) > 256<<10:
 		t.Errorf("%d bytes", len(b))
-	case !got.L2.Truncated || got.L2.Count != 20000 || len(got.L2.Addresses) != 8000 || got.L2.Problems != nil && len(got.L2.Problems) > 0:
+	case !got.L2.Truncated || got.L2.Count != 20000 || len(got.L2.Addresses) != 8000 || len(got.L2.Problems) > 0:
 		t.Errorf("kept %d addresses, %d problems, count %d", len(got.L2.Addresses), len(got.L2.Problems), got.L2.Count)
 	}
 	huge := bounded(v1beta1.SpeakerStatusStatus{L2: v1beta1.SpeakerL2{Addresses: scattered(100000)}, Members: v1beta1.SpeakerMembers{Missing: scattered(20000)}})

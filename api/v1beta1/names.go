@@ -64,6 +64,8 @@ const (
 	ConditionExhausted = "Exhausted"
 	// ConditionEstablished on a BGPPeer tells whether every node that should has a session with the router.
 	ConditionEstablished = "Established"
+	// ConditionUnchecked on a pool is there while it is not known which addresses the cluster uses itself, and says which.
+	ConditionUnchecked = "Unchecked"
 	// ConditionReserved on an IPReservation tells whether it has the addresses it asks for, and if not, why.
 	ConditionReserved = "Allocated"
 )

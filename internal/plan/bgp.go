@@ -94,6 +94,10 @@ type OwnBGP struct {
 const (
 	// ReasonNoPeer: no BGPPeer of the node is told of the address, or none of its family.
 	ReasonNoPeer spec.Reason = "NoPeer"
+	// ReasonNoSession: no node that may announce the address has a session with a router that is to be told.
+	ReasonNoSession spec.Reason = "NoSession"
+	// ReasonNoAffinity: a Service's sessionAffinity: ClientIP does not hold, because only an aggregate is announced.
+	ReasonNoAffinity spec.Reason = "AffinityNotKept"
 )
 
 // Reasons for which a session is not there, or less than was asked for.

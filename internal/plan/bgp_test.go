@@ -17,7 +17,8 @@ import (
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline
+func ptr[T any](v T) *T { return new(v) }
 
 // config is a pool, two routers (one of our AS) and an advertisement of the pool to both.
 func config() *spec.Objects {
@@ -34,7 +35,7 @@ func config() *spec.Objects {
 func router(name, address string, asn int64) v1beta1.BGPPeer {
 	return v1beta1.BGPPeer{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"name": name}},
-		Spec:       v1beta1.BGPPeerSpec{MyASN: 64500, PeerASN: asn, PeerAddress: v1beta1.Address(address), DualStackAddressFamily: ptr(true)},
+		Spec:       v1beta1.BGPPeerSpec{MyASN: 64500, PeerASN: asn, PeerAddress: v1beta1.Address(address), DualStackAddressFamily: new(true)},
 	}
 }
 
@@ -147,16 +148,16 @@ func TestRoutes(t *testing.T) {
 		{"one family", func(o *spec.Objects) { o.BGPPeers[0].Spec.DualStackAddressFamily = nil }, nil,
 			[]string{"192.0.2.10/32"}, []string{"192.0.2.10/32", "2001:db8::10/128"}},
 		{"aggregates", one(func(s *v1beta1.BGPAdvertisementSpec) {
-			s.AggregationLength, s.AggregationLengthV6 = ptr(int32(24)), ptr(int32(64))
+			s.AggregationLength, s.AggregationLengthV6 = new(int32(24)), new(int32(64))
 		}), nil,
 			[]string{"192.0.2.0/24", "2001:db8::/64"}, []string{"192.0.2.0/24", "2001:db8::/64"}},
 		{"aggregates beside host routes", one(func(s *v1beta1.BGPAdvertisementSpec) {
-			s.AggregationLength, s.AggregateOnly = ptr(int32(24)), ptr(false)
+			s.AggregationLength, s.AggregateOnly = new(int32(24)), new(false)
 		}), four, []string{"192.0.2.0/24", "192.0.2.10/32"}, []string{"192.0.2.0/24", "192.0.2.10/32"}},
-		{"an aggregate of which no address is in use here", one(func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = ptr(int32(24)) }),
+		{"an aggregate of which no address is in use here", one(func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = new(int32(24)) }),
 			func(w *World) { four(w); w.Services[0].Local, w.Services[0].Endpoints = true, backends("n2") }, []string{}, []string{}},
 		{"attributes", one(func(s *v1beta1.BGPAdvertisementSpec) {
-			s.LocalPref, s.MED, s.ASPathPrepend, s.Communities = 200, ptr(int64(0)), 2, []string{"64500:2", "64500:1"}
+			s.LocalPref, s.MED, s.ASPathPrepend, s.Communities = 200, new(int64(0)), 2, []string{"64500:2", "64500:1"}
 		}), four, []string{"192.0.2.10/32 lp 200 med 0 prepend 2 64500:1 64500:2"}, []string{"192.0.2.10/32 lp 200 med 0 prepend 2 64500:1 64500:2"}},
 		{"other routers", one(func(s *v1beta1.BGPAdvertisementSpec) { s.Peers = []string{"int"} }), four, []string{}, []string{"192.0.2.10/32"}},
 		{"routers by label", one(func(s *v1beta1.BGPAdvertisementSpec) {
@@ -165,7 +166,7 @@ func TestRoutes(t *testing.T) {
 		{"two for one prefix: communities joined, the older's attributes", func(o *spec.Objects) {
 			o.BGPAdvertisements = []v1beta1.BGPAdvertisement{
 				advertisement("a-younger", 1, func(s *v1beta1.BGPAdvertisementSpec) {
-					s.LocalPref, s.MED, s.Communities, s.Peers = 100, ptr(int64(7)), []string{"64500:1", "64500:3"}, []string{"ext"}
+					s.LocalPref, s.MED, s.Communities, s.Peers = 100, new(int64(7)), []string{"64500:1", "64500:3"}, []string{"ext"}
 				}),
 				advertisement("b-older", 2, func(s *v1beta1.BGPAdvertisementSpec) {
 					s.LocalPref, s.Communities = 300, []string{"64500:2", "64500:1"}
@@ -181,7 +182,7 @@ func TestRoutes(t *testing.T) {
 		{"weights in one form", one(func(s *v1beta1.BGPAdvertisementSpec) { s.WeightByEndpoints, s.LinkBandwidth = true, "transitive" }), four,
 			[]string{"192.0.2.10/32 bw 1e+06"}, []string{"192.0.2.10/32 bw 1e+06"}},
 		{"weights of an aggregate are summed", one(func(s *v1beta1.BGPAdvertisementSpec) {
-			s.WeightByEndpoints, s.AggregationLength, s.LinkBandwidth = true, ptr(int32(24)), "nonTransitive"
+			s.WeightByEndpoints, s.AggregationLength, s.LinkBandwidth = true, new(int32(24)), "nonTransitive"
 		}), func(w *World) {
 			four(w)
 			more := announcedService("more", "192.0.2.11")
@@ -255,9 +256,9 @@ func TestWithheldFromRouters(t *testing.T) {
 
 func TestSessions(t *testing.T) {
 	strict := func(o *spec.Objects) {
-		o.BGPPeers[0].Spec.BFDProfile, o.BGPPeers[0].Spec.BFDStrict = "fast", ptr(true)
+		o.BGPPeers[0].Spec.BFDProfile, o.BGPPeers[0].Spec.BFDStrict = "fast", new(true)
 	}
-	fast := v1beta1.BFDProfile{ObjectMeta: metav1.ObjectMeta{Name: "fast"}, Spec: v1beta1.BFDProfileSpec{EchoMode: ptr(true)}}
+	fast := v1beta1.BFDProfile{ObjectMeta: metav1.ObjectMeta{Name: "fast"}, Spec: v1beta1.BFDProfileSpec{EchoMode: new(true)}}
 	for _, tt := range []struct {
 		name   string
 		config func(*spec.Objects)
@@ -281,7 +282,7 @@ func TestSessions(t *testing.T) {
 		{"watched", func(o *spec.Objects) { strict(o); o.BFDProfiles = []v1beta1.BFDProfile{fast} }, nil, "Up BFD fast echo 50ms"},
 		{"watched over several hops", func(o *spec.Objects) {
 			strict(o)
-			o.BGPPeers[0].Spec.EBGPMultiHop = ptr(true)
+			o.BGPPeers[0].Spec.EBGPMultiHop = new(true)
 			o.BFDProfiles = []v1beta1.BFDProfile{fast}
 		}, nil, "Up BFD fast multihop; NoEcho"},
 		{"an older one is the same router", func(o *spec.Objects) {
@@ -363,7 +364,7 @@ func TestDiscard(t *testing.T) {
 	o := config()
 	o.BGPAdvertisements = []v1beta1.BGPAdvertisement{
 		advertisement("a", 0, func(s *v1beta1.BGPAdvertisementSpec) {
-			s.DiscardUnused, s.AggregationLength, s.Peers = true, ptr(int32(24)), []string{"ext"}
+			s.DiscardUnused, s.AggregationLength, s.Peers = true, new(int32(24)), []string{"ext"}
 		}),
 		advertisement("b", 1, nil),
 	}

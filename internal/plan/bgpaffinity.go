@@ -60,13 +60,14 @@ func newElectorate(t *teller) *electorate {
 //	                                      keeps   takes over
 //	ready, has a session, serves             x        x
 //	Node not Ready, session still there      x
+//	speaker restarting                       x
 //	draining, excluded, no session
 func (e *electorate) prefers(v *target) bool {
 	best, epoch := -1, uint64(0)
 	var latest uint64
 	for _, c := range e.claims[v.addr] {
 		latest = max(latest, c.epoch)
-		if n := e.t.w.Nodes[c.node]; !n.Alive || n.Excluded || n.Draining || !e.fit(v, c.node) {
+		if !e.t.w.Nodes[c.node].staysPreferred() || !e.fit(v, c.node) {
 			continue
 		}
 		if best < 0 || c.epoch > epoch || c.epoch == epoch && e.better(v.addr, c.node, best) {
@@ -86,6 +87,12 @@ func (e *electorate) prefers(v *target) bool {
 	}
 	e.t.claims = append(e.t.claims, BGPClaim{v.addr, epoch})
 	return true
+}
+
+// staysPreferred tells whether a node may keep what it is preferred for. A speaker that restarts has its routes kept by the
+// routers, or comes back before they matter.
+func (n Node) staysPreferred() bool {
+	return (n.Alive || n.Away) && !n.Silent && !n.Excluded && !n.Draining
 }
 
 // fit tells whether a node serves the address and has told of it a router that it has a session with.
@@ -121,9 +128,6 @@ func (e *electorate) better(a netip.Addr, node, than int) bool {
 	p, q := elect.Score(a, x), elect.Score(a, y)
 	return p > q || p == q && x < y
 }
-
-// ReasonNoAffinity: a Service's sessionAffinity: ClientIP does not hold, because only an aggregate is announced.
-const ReasonNoAffinity spec.Reason = "AffinityNotKept"
 
 // AffinityProblems tells of the advertisements under whose aggregates Services with sessionAffinity: ClientIP have no route of
 // their own, which alone can prefer a node. Each names one such Service. Nodes do not count.

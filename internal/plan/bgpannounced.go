@@ -8,9 +8,6 @@ import (
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-// ReasonNoSession: no node that may announce the address has a session with a router that is to be told.
-const ReasonNoSession spec.Reason = "NoSession"
-
 // Hold is one Service's hold on an address.
 type Hold struct {
 	Service types.NamespacedName

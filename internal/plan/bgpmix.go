@@ -70,7 +70,7 @@ func (t *teller) join(a, b *mix) *mix {
 func keyOf(numbers []int) string {
 	key := make([]byte, 0, 2*len(numbers))
 	for _, n := range numbers {
-		key = append(key, byte(n), byte(n>>8)) //nolint:gosec // the two halves of a number of objects
+		key = append(key, byte(n), byte(n>>8))
 	}
 	return string(key)
 }

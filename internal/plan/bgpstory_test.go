@@ -30,6 +30,13 @@ func settle(t *testing.T, w World) (preferred []string, backup string) {
 		preferred, backup = nil, ""
 		var claims [][]BGPClaim
 		for _, n := range w.Nodes {
+			if !n.Alive { // it says nothing, and is known for what it said last
+				claims = append(claims, n.BGP.Claims)
+				if n.BGP.Claims != nil {
+					preferred = append(preferred, n.Name)
+				}
+				continue
+			}
 			p := MakeBGP(w, n.Name)
 			claims = append(claims, p.Claims)
 			switch route := strings.Join(said(p.Peers["ext"].Routes), ", "); {
@@ -94,6 +101,8 @@ func TestAffinity(t *testing.T) {
 	})
 	stays("it is ready again", func() { chosen.Node.Ready, w.BGP.Told = true, nil })
 	stays("one of two sessions is lost", func() { chosen.BGP.Established = []string{"int"} })
+	stays("its speaker restarts", func() { chosen.Alive, chosen.Ready, chosen.Away = false, false, true })
+	stays("its speaker is back", func() { chosen.Alive, chosen.Ready, chosen.Away = true, true, false })
 	old := chosen
 	moves("the other is lost, too", func() { chosen.BGP.Established = nil })
 	stays("the old one is back", func() { old.BGP.Established = []string{"ext", "int"} })
@@ -124,7 +133,7 @@ func TestAffinityIsNotForAll(t *testing.T) {
 		{"it is", nil, nil, 1},
 		{"nobody asked", nil, func(w *World) { w.Services[0].ClientIP = false }, 3},
 		{"the routers do it", func(s *v1beta1.BGPAdvertisementSpec) { s.ClientIPAffinity = "ecmp" }, nil, 3},
-		{"an aggregate only", func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = ptr(int32(24)) }, nil, 3},
+		{"an aggregate only", func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = new(int32(24)) }, nil, 3},
 		{"one of two who share the address", nil, func(w *World) {
 			w.Services[0].ClientIP = false
 			other := announcedService("other", "192.0.2.10")
@@ -158,7 +167,7 @@ func TestAffinityIsNotForAll(t *testing.T) {
 // TestBackupBesideAggregate: a backup's aggregate is like anybody's, its host route is not.
 func TestBackupBesideAggregate(t *testing.T) {
 	w := affine(t, func(s *v1beta1.BGPAdvertisementSpec) {
-		s.AggregationLength, s.AggregateOnly, s.LocalPref, s.ASPathPrepend = ptr(int32(24)), ptr(false), 200, 1
+		s.AggregationLength, s.AggregateOnly, s.LocalPref, s.ASPathPrepend = new(int32(24)), new(false), 200, 1
 	})
 	w.Nodes[1].BGP.Claims = []BGPClaim{{Addr: w.Services[0].Held[0], Epoch: 7}}
 	if got := strings.Join(said(MakeBGP(w, "n1").Peers["int"].Routes), ", "); got != "192.0.2.0/24 lp 200 prepend 1, 192.0.2.10/32 lp 199 prepend 4" {
@@ -235,7 +244,7 @@ func TestOneIsPreferred(t *testing.T) {
 }
 
 func TestAffinityProblems(t *testing.T) {
-	aggregate := func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = ptr(int32(24)) }
+	aggregate := func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = new(int32(24)) }
 	for _, tt := range []struct {
 		name   string
 		advs   []v1beta1.BGPAdvertisement

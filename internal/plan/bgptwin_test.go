@@ -43,7 +43,7 @@ func randomRouting(t *testing.T, rnd *rand.Rand) World {
 	})
 	o.BGPPeers = append(o.BGPPeers, router("third", "10.0.0.3", 64501))
 	for i := range o.BGPPeers {
-		o.BGPPeers[i].Spec.DualStackAddressFamily = ptr(rnd.IntN(2) == 0)
+		o.BGPPeers[i].Spec.DualStackAddressFamily = new(rnd.IntN(2) == 0)
 	}
 	o.BGPAdvertisements = nil
 	for i := range 1 + rnd.IntN(4) {
@@ -54,9 +54,9 @@ func randomRouting(t *testing.T, rnd *rand.Rand) World {
 			s.IPAddressPools = pick(rnd, nil, []string{"lan"}, []string{"dmz", "lan"})
 			s.NodeSelectors, s.PeerSelectors = byName("name", "n1", "n2"), byName("name", "ext", "third")
 			s.ServiceSelectors = byName("tier", "a", "b")
-			s.AggregationLength, s.AggregateOnly = ptr(pick[int32](rnd, 24, 31, 32)), ptr(rnd.IntN(2) == 0)
+			s.AggregationLength, s.AggregateOnly = new(pick[int32](rnd, 24, 31, 32)), new(rnd.IntN(2) == 0)
 			s.LocalPref, s.ASPathPrepend = pick[int64](rnd, 0, 0, 50, 200), pick[int32](rnd, 0, 0, 1, 2)
-			s.MED = pick(rnd, nil, nil, ptr(int64(0)), ptr(int64(9)))
+			s.MED = pick(rnd, nil, nil, new(int64(0)), new(int64(9)))
 			s.Communities = pick(rnd, nil, []string{"64500:1"}, []string{"64500:2", "no-export"})
 			s.WeightByEndpoints = rnd.IntN(3) == 0
 		}))

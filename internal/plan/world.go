@@ -13,7 +13,7 @@ type World struct {
 	Services []Service // of our class, marked by our controller
 	Nodes    []Node    // of the cluster, whether a speaker runs there or not, by name
 	Own      Own       // what only the node that is planned for knows
-	BGP      OwnBGP    // the same of BGP
+	BGP      OwnBGP    // the same of its sessions with routers
 }
 
 // Own is what a node knows of its own doing. Whoever plans for another node leaves it empty.
@@ -40,8 +40,8 @@ type Node struct {
 	Steady     bool // its speaker has been ready for so long that it may take addresses from others that are well
 	Dataplane  Dataplane
 	Interfaces []Interface // as last known when its speaker is away
+	BGP        BGPFacts    // the same
 	Facts
-	BGP BGPFacts
 }
 
 // Facts is what a speaker tells about addresses, for all to know.

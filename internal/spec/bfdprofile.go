@@ -83,13 +83,13 @@ func (r *reader) milliseconds(field string, v *int32, unset int32) time.Duration
 
 func (r *reader) octet(field string, v *int32, unset, lowest, highest int32) uint8 {
 	if v == nil {
-		return uint8(unset) //nolint:gosec // a constant
+		return uint8(unset)
 	}
 	if *v < lowest || *v > highest {
 		r.fail("spec.%s: %d is not from %d to %d", field, *v, lowest, highest)
 		return 0
 	}
-	return uint8(*v) //nolint:gosec // it has been checked
+	return uint8(*v)
 }
 
 // authType returns the type's number in RFC 5880 §4.1.
@@ -101,5 +101,5 @@ func (r *reader) authType(t v1beta1.BFDAuthenticationType) uint8 {
 		r.fail("spec.authentication.type: %q is no type of RFC 5880", t)
 		return 0
 	}
-	return uint8(i) //nolint:gosec // one of six
+	return uint8(i)
 }

@@ -122,8 +122,8 @@ func TestParseBGPAdvertisement(t *testing.T) {
 	s, problems := Parse(Objects{BGPAdvertisements: []v1beta1.BGPAdvertisement{
 		bgpAdvertisement("empty", func(*v1beta1.BGPAdvertisementSpec) {}),
 		bgpAdvertisement("full", func(s *v1beta1.BGPAdvertisementSpec) {
-			s.AggregationLength, s.AggregationLengthV6, s.AggregateOnly = to(int32(24)), to(int32(64)), to(false)
-			s.LocalPref, s.MED, s.ASPathPrepend = 200, to(int64(0)), 3
+			s.AggregationLength, s.AggregationLengthV6, s.AggregateOnly = new(int32(24)), new(int32(64)), new(false)
+			s.LocalPref, s.MED, s.ASPathPrepend = 200, new(int64(0)), 3
 			s.WeightByEndpoints, s.LinkBandwidth, s.ClientIPAffinity, s.DiscardUnused = true, "nonTransitive", "ecmp", true
 		}),
 	}})
@@ -154,8 +154,8 @@ func TestBGPAdvertisementProblems(t *testing.T) {
 	}{
 		{"a selector of pools", func(s *v1beta1.BGPAdvertisementSpec) { s.IPAddressPoolSelectors = bad }, ReasonBadSelector, "ipAddressPoolSelectors[0]", false},
 		{"a selector of peers", func(s *v1beta1.BGPAdvertisementSpec) { s.PeerSelectors = bad }, ReasonBadSelector, "peerSelectors[0]", false},
-		{"a length", func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = to(int32(33)) }, ReasonBadValue, "aggregationLength: 33", false},
-		{"a MED", func(s *v1beta1.BGPAdvertisementSpec) { s.MED = to(int64(1 << 32)) }, ReasonBadValue, "med", false},
+		{"a length", func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = new(int32(33)) }, ReasonBadValue, "aggregationLength: 33", false},
+		{"a MED", func(s *v1beta1.BGPAdvertisementSpec) { s.MED = new(int64(1 << 32)) }, ReasonBadValue, "med", false},
 		{"a local preference", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref = -1 }, ReasonBadValue, "localPref", false},
 		{"a pool", func(s *v1beta1.BGPAdvertisementSpec) { s.IPAddressPools = []string{"gone"} }, ReasonUnknownPool, "gone", true},
 		{"a peer", func(s *v1beta1.BGPAdvertisementSpec) { s.Peers = []string{"gone"} }, ReasonUnknownPeer, "gone", true},
@@ -199,14 +199,14 @@ func TestParseBFDProfile(t *testing.T) {
 	}
 	s, problems := Parse(Objects{BFDProfiles: []v1beta1.BFDProfile{
 		profile("full", v1beta1.BFDProfileSpec{
-			ReceiveInterval: to(int32(50)), TransmitInterval: to(int32(60)), DetectMultiplier: to(int32(5)), EchoMode: to(true), EchoInterval: to(int32(20)),
-			PassiveMode: to(true), MinimumTTL: to(int32(250)),
-			Authentication: &v1beta1.BFDAuthentication{Type: v1beta1.BFDMeticulousKeyedSHA1, KeyID: to(int32(7)), SecretRef: v1beta1.SecretName{Name: "bfd"}},
+			ReceiveInterval: new(int32(50)), TransmitInterval: new(int32(60)), DetectMultiplier: new(int32(5)), EchoMode: new(true), EchoInterval: new(int32(20)),
+			PassiveMode: new(true), MinimumTTL: new(int32(250)),
+			Authentication: &v1beta1.BFDAuthentication{Type: v1beta1.BFDMeticulousKeyedSHA1, KeyID: new(int32(7)), SecretRef: v1beta1.SecretName{Name: "bfd"}},
 		}),
 		profile("empty", v1beta1.BFDProfileSpec{}),
-		profile("echo", v1beta1.BFDProfileSpec{EchoMode: to(true), Authentication: &v1beta1.BFDAuthentication{Type: v1beta1.BFDSimplePassword, SecretRef: v1beta1.SecretName{Name: "bfd"}}}),
-		profile("bad-interval", v1beta1.BFDProfileSpec{ReceiveInterval: to(int32(9))}),
-		profile("bad-multiplier", v1beta1.BFDProfileSpec{DetectMultiplier: to(int32(1))}),
+		profile("echo", v1beta1.BFDProfileSpec{EchoMode: new(true), Authentication: &v1beta1.BFDAuthentication{Type: v1beta1.BFDSimplePassword, SecretRef: v1beta1.SecretName{Name: "bfd"}}}),
+		profile("bad-interval", v1beta1.BFDProfileSpec{ReceiveInterval: new(int32(9))}),
+		profile("bad-multiplier", v1beta1.BFDProfileSpec{DetectMultiplier: new(int32(1))}),
 		profile("bad-type", v1beta1.BFDProfileSpec{Authentication: &v1beta1.BFDAuthentication{Type: "x", SecretRef: v1beta1.SecretName{Name: "bfd"}}}),
 		profile("bad-secret", v1beta1.BFDProfileSpec{Authentication: &v1beta1.BFDAuthentication{Type: v1beta1.BFDKeyedMD5}}),
 	}})
@@ -228,7 +228,7 @@ func TestParseBFDProfile(t *testing.T) {
 }
 
 func TestAttributesThatDiffer(t *testing.T) {
-	old := func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref, s.MED, s.ASPathPrepend = 200, to(int64(1)), 1 }
+	old := func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref, s.MED, s.ASPathPrepend = 200, new(int64(1)), 1 }
 	by := func(value string) []metav1.LabelSelector {
 		return []metav1.LabelSelector{{MatchLabels: map[string]string{"tier": value}}}
 	}
@@ -242,10 +242,10 @@ func TestAttributesThatDiffer(t *testing.T) {
 		{"what only one sets", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref = 200 }, nil, ""},
 		{"communities", func(s *v1beta1.BGPAdvertisementSpec) { s.Communities = []string{"1:1"} }, nil, ""},
 		{"a local preference", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref = 100 }, nil, "localPref (200, not 100)"},
-		{"a MED of 0", func(s *v1beta1.BGPAdvertisementSpec) { s.MED = to(int64(0)) }, nil, "med (1, not 0)"},
+		{"a MED of 0", func(s *v1beta1.BGPAdvertisementSpec) { s.MED = new(int64(0)) }, nil, "med (1, not 0)"},
 		{"prepending", func(s *v1beta1.BGPAdvertisementSpec) { s.ASPathPrepend = 2 }, nil, "asPathPrepend (1, not 2)"},
 		{"affinity", func(s *v1beta1.BGPAdvertisementSpec) { s.ClientIPAffinity = "ecmp" }, nil, "clientIPAffinity (single, not ecmp)"},
-		{"two", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref, s.MED = 1, to(int64(2)) }, nil, "localPref (200, not 1) and med (1, not 2)"},
+		{"two", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref, s.MED = 1, new(int64(2)) }, nil, "localPref (200, not 1) and med (1, not 2)"},
 		{"for other pools", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref, s.IPAddressPools = 100, []string{"dmz"} },
 			func(s *v1beta1.BGPAdvertisementSpec) { s.IPAddressPools = []string{"lan"} }, ""},
 		{"for other peers", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref, s.Peers = 100, []string{"a"} },
@@ -255,10 +255,10 @@ func TestAttributesThatDiffer(t *testing.T) {
 		{"of other Services", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref, s.ServiceSelectors = 100, by("a") },
 			func(s *v1beta1.BGPAdvertisementSpec) { s.ServiceSelectors = by("b") }, ""},
 		{"an aggregate beside host routes", func(s *v1beta1.BGPAdvertisementSpec) {
-			s.LocalPref, s.AggregationLength, s.AggregationLengthV6 = 100, to(int32(24)), to(int32(64))
+			s.LocalPref, s.AggregationLength, s.AggregationLengthV6 = 100, new(int32(24)), new(int32(64))
 		}, nil, ""},
 		{"an aggregate with host routes", func(s *v1beta1.BGPAdvertisementSpec) {
-			s.LocalPref, s.AggregationLength, s.AggregateOnly = 100, to(int32(24)), to(false)
+			s.LocalPref, s.AggregationLength, s.AggregateOnly = 100, new(int32(24)), new(false)
 		}, nil, "localPref"},
 	} {
 		older := func(s *v1beta1.BGPAdvertisementSpec) {

@@ -13,7 +13,8 @@ import (
 	"github.com/belfry-lb/belfry/api/v1beta1"
 )
 
-func to[T any](v T) *T { return &v }
+//go:fix inline
+func to[T any](v T) *T { return new(v) }
 
 func at(s string) netip.Addr { return netip.MustParseAddr(s) }
 
@@ -81,18 +82,18 @@ func TestSessions(t *testing.T) {
 		{"default gateway", func(s *v1beta1.BGPPeerSpec) { s.PeerAddress, s.AutoDiscovery = "", "DefaultGateway" },
 			func(s *Session) { s.Address, s.Gateway, s.IPv4 = netip.Addr{}, true, false }},
 		{"families", func(s *v1beta1.BGPPeerSpec) { s.Families = []v1beta1.IPFamily{"IPv6"} }, func(s *Session) { s.IPv4, s.IPv6 = false, true }},
-		{"both families", func(s *v1beta1.BGPPeerSpec) { s.DualStackAddressFamily = to(true) }, func(s *Session) { s.IPv6 = true }},
-		{"listen", func(s *v1beta1.BGPPeerSpec) { s.Listen = to(true) }, func(s *Session) { s.Listen, s.SourceAddress = true, at("10.0.0.10") }},
-		{"multihop", func(s *v1beta1.BGPPeerSpec) { s.EBGPMultiHop = to(true) }, func(s *Session) { s.TTL = 255 }},
-		{"multihop with a TTL", func(s *v1beta1.BGPPeerSpec) { s.EBGPMultiHop, s.EBGPMultiHopTTL = to(true), 3 }, func(s *Session) { s.TTL = 3 }},
+		{"both families", func(s *v1beta1.BGPPeerSpec) { s.DualStackAddressFamily = new(true) }, func(s *Session) { s.IPv6 = true }},
+		{"listen", func(s *v1beta1.BGPPeerSpec) { s.Listen = new(true) }, func(s *Session) { s.Listen, s.SourceAddress = true, at("10.0.0.10") }},
+		{"multihop", func(s *v1beta1.BGPPeerSpec) { s.EBGPMultiHop = new(true) }, func(s *Session) { s.TTL = 255 }},
+		{"multihop with a TTL", func(s *v1beta1.BGPPeerSpec) { s.EBGPMultiHop, s.EBGPMultiHopTTL = new(true), 3 }, func(s *Session) { s.TTL = 3 }},
 		{"a router ID", func(s *v1beta1.BGPPeerSpec) { s.RouterID = "1.2.3.4" }, func(s *Session) { s.RouterID = at("1.2.3.4") }},
 		{"a Secret", func(s *v1beta1.BGPPeerSpec) { s.PasswordSecret = &corev1.SecretReference{Name: "bgp"} },
 			func(s *Session) { s.Secret = SecretRef{Name: "bgp"} }},
 		{"the rest", func(s *v1beta1.BGPPeerSpec) {
 			s.PeerPort, s.SourceAddress, s.SourceInterface, s.VRFName = 1790, "10.0.0.10", "eth0", "red"
 			s.HoldTime, s.KeepaliveTime, s.ConnectTime = seconds(3), seconds(1), seconds(5)
-			s.EnableGracefulRestart, s.GracefulRestartTime = to(true), seconds(60)
-			s.Password, s.TTLSecurityHops, s.BFDProfile, s.BFDStrict = "secret", 1, "fast", to(true)
+			s.EnableGracefulRestart, s.GracefulRestartTime = new(true), seconds(60)
+			s.Password, s.TTLSecurityHops, s.BFDProfile, s.BFDStrict = "secret", 1, "fast", new(true)
 			s.NextHop = &v1beta1.NextHops{IPv4: "10.0.0.99", IPv6: "2001:db8::99"}
 		}, func(s *Session) {
 			s.Port, s.SourceAddress, s.SourceInterface, s.VRF = 1790, at("10.0.0.10"), "eth0", "red"
@@ -138,13 +139,13 @@ func TestPeerProblems(t *testing.T) {
 		{"no peer ASN", func(s *v1beta1.BGPPeerSpec) { s.PeerASN = 0 }, ReasonIncomplete, "spec.peerASN"},
 		{"no address", func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "" }, ReasonIncomplete, "spec.peerAddress"},
 		{"discovery on an interface", func(s *v1beta1.BGPPeerSpec) { s.AutoDiscovery, s.Interface = "DefaultGateway", "eth0" }, ReasonContradiction, "exclude"},
-		{"listen unnumbered", func(s *v1beta1.BGPPeerSpec) { s.PeerAddress, s.Interface, s.Listen = "", "eth0", to(true) }, ReasonContradiction, "spec.listen"},
-		{"GTSM and multihop", func(s *v1beta1.BGPPeerSpec) { s.TTLSecurityHops, s.EBGPMultiHop = 1, to(true) }, ReasonContradiction, "exclude"},
+		{"listen unnumbered", func(s *v1beta1.BGPPeerSpec) { s.PeerAddress, s.Interface, s.Listen = "", "eth0", new(true) }, ReasonContradiction, "spec.listen"},
+		{"GTSM and multihop", func(s *v1beta1.BGPPeerSpec) { s.TTLSecurityHops, s.EBGPMultiHop = 1, new(true) }, ReasonContradiction, "exclude"},
 		{"a TTL without multihop", func(s *v1beta1.BGPPeerSpec) { s.EBGPMultiHopTTL = 3 }, ReasonContradiction, "needs"},
 		{"a restart time without restart", func(s *v1beta1.BGPPeerSpec) { s.GracefulRestartTime = seconds(3) }, ReasonContradiction, "needs"},
-		{"strict without a profile", func(s *v1beta1.BGPPeerSpec) { s.BFDStrict = to(true) }, ReasonContradiction, "needs"},
+		{"strict without a profile", func(s *v1beta1.BGPPeerSpec) { s.BFDStrict = new(true) }, ReasonContradiction, "needs"},
 		{"families twice", func(s *v1beta1.BGPPeerSpec) {
-			s.Families, s.DualStackAddressFamily = []v1beta1.IPFamily{"IPv4"}, to(true)
+			s.Families, s.DualStackAddressFamily = []v1beta1.IPFamily{"IPv4"}, new(true)
 		}, ReasonContradiction, "exclude"},
 		{"an ASN that is too large", func(s *v1beta1.BGPPeerSpec) { s.PeerASN = 1 << 32 }, ReasonBadValue, "peerASN"},
 		{"a negative one", func(s *v1beta1.BGPPeerSpec) { s.MyASN = -1 }, ReasonBadValue, "myASN"},
@@ -158,7 +159,7 @@ func TestPeerProblems(t *testing.T) {
 		{"two passwords", func(s *v1beta1.BGPPeerSpec) { s.Password, s.PasswordSecret = "a", &corev1.SecretReference{Name: "b"} }, ReasonBadValue, "exclude"},
 		{"an IPv4 next hop for IPv6", func(s *v1beta1.BGPPeerSpec) { s.NextHop = &v1beta1.NextHops{IPv6: "10.0.0.1"} }, ReasonBadValue, "nextHop.ipv6"},
 		{"a missing profile", func(s *v1beta1.BGPPeerSpec) { s.BFDProfile = "gone" }, ReasonUnknownProfile, "not watched"},
-		{"a missing profile, strictly", func(s *v1beta1.BGPPeerSpec) { s.BFDProfile, s.BFDStrict = "gone", to(true) }, ReasonUnknownProfile, "no session"},
+		{"a missing profile, strictly", func(s *v1beta1.BGPPeerSpec) { s.BFDProfile, s.BFDStrict = "gone", new(true) }, ReasonUnknownProfile, "no session"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := plainPeer()
@@ -202,7 +203,7 @@ func TestNodeProblems(t *testing.T) {
 		}, ReasonContradiction, "link-local"},
 		{"families that differ", func(s *v1beta1.BGPPeerSpec) { s.SourceAddressFrom = from("", "v6") }, ReasonContradiction, "another family"},
 		{"multihop within the AS", func(s *v1beta1.BGPPeerSpec) {
-			s.EBGPMultiHop, s.LocalASNFrom, s.PeerASN = to(true), from("my", ""), 65001
+			s.EBGPMultiHop, s.LocalASNFrom, s.PeerASN = new(true), from("my", ""), 65001
 		}, ReasonContradiction, "another AS"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -220,7 +221,7 @@ func TestNodeProblems(t *testing.T) {
 	}
 	nothing := Node{Name: "n2"}
 	s := plainPeer()
-	s.Listen = to(true)
+	s.Listen = new(true)
 	peers, _ := parseOne(v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: s})
 	if _, problem := peers[0].On(nothing); problem == nil || !strings.Contains(problem.Message, "InternalIP") {
 		t.Errorf("listening nowhere: %+v", problem)
@@ -229,7 +230,7 @@ func TestNodeProblems(t *testing.T) {
 
 func TestTemplates(t *testing.T) {
 	template := v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "base"}, Spec: v1beta1.BGPPeerSpec{
-		Template: true, MyASN: 64500, DynamicASN: "external", AutoDiscovery: "DefaultGateway", HoldTime: seconds(9), EBGPMultiHop: to(true),
+		Template: true, MyASN: 64500, DynamicASN: "external", AutoDiscovery: "DefaultGateway", HoldTime: seconds(9), EBGPMultiHop: new(true),
 		EBGPMultiHopTTL: 5, Password: "secret", NodeSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{"a": "b"}}},
 		NextHop: &v1beta1.NextHops{IPv4: "10.0.0.99", IPv6: "2001:db8::99"},
 	}}

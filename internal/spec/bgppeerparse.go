@@ -110,14 +110,23 @@ func contradictionOf(s v1beta1.BGPPeerSpec) string {
 		return "spec.listen needs the router's address"
 	case s.TTLSecurityHops > 0 && on(s.EBGPMultiHop):
 		return "spec.ttlSecurityHops and spec.ebgpMultiHop exclude each other"
-	case s.EBGPMultiHopTTL > 0 && !on(s.EBGPMultiHop) && !s.Template:
-		return "spec.ebgpMultiHopTTL needs spec.ebgpMultiHop"
-	case s.GracefulRestartTime != nil && !on(s.EnableGracefulRestart) && !s.Template:
-		return "spec.gracefulRestartTime needs spec.enableGracefulRestart"
-	case on(s.BFDStrict) && s.BFDProfile == "" && !s.Template:
-		return "spec.bfdStrict needs spec.bfdProfile"
 	case len(s.Families) > 0 && on(s.DualStackAddressFamily):
 		return "spec.families and spec.dualStackAddressFamily exclude each other"
+	case s.Template:
+		return "" // what it needs may come from the peer
+	}
+	return needsOf(s)
+}
+
+// needsOf says which field is there without the one that gives it a meaning.
+func needsOf(s v1beta1.BGPPeerSpec) string {
+	switch {
+	case s.EBGPMultiHopTTL > 0 && !on(s.EBGPMultiHop):
+		return "spec.ebgpMultiHopTTL needs spec.ebgpMultiHop"
+	case s.GracefulRestartTime != nil && !on(s.EnableGracefulRestart):
+		return "spec.gracefulRestartTime needs spec.enableGracefulRestart"
+	case on(s.BFDStrict) && s.BFDProfile == "":
+		return "spec.bfdStrict needs spec.bfdProfile"
 	}
 	return ""
 }

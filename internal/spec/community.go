@@ -87,13 +87,13 @@ func numbers(s string, bits ...int) ([]uint32, bool) {
 	if len(parts) != len(bits) {
 		return nil, false
 	}
-	out := make([]uint32, len(parts))
-	for i, p := range parts {
-		n, err := strconv.ParseUint(p, 10, bits[i])
+	var out []uint32
+	for i, size := range bits {
+		n, err := strconv.ParseUint(parts[i], 10, size)
 		if err != nil {
 			return nil, false
 		}
-		out[i] = uint32(n)
+		out = append(out, uint32(n))
 	}
 	return out, true
 }
@@ -126,11 +126,11 @@ func parseExtended(s string, subtype byte) ([][8]byte, bool) {
 		}
 		c[0] = 1
 		copy(c[2:], a.AsSlice())
-		binary.BigEndian.PutUint16(c[6:], uint16(n[0])) //nolint:gosec // 16 bits were asked for
+		binary.BigEndian.PutUint16(c[6:], uint16(n[0]))
 		return [][8]byte{c}, true
 	}
 	if n, ok := numbers(s, 16, 32); ok {
-		binary.BigEndian.PutUint16(c[2:], uint16(n[0])) //nolint:gosec // 16 bits were asked for
+		binary.BigEndian.PutUint16(c[2:], uint16(n[0]))
 		binary.BigEndian.PutUint32(c[4:], n[1])
 		return [][8]byte{c}, true
 	}
@@ -140,7 +140,7 @@ func parseExtended(s string, subtype byte) ([][8]byte, bool) {
 	}
 	c[0] = 2
 	binary.BigEndian.PutUint32(c[2:], n[0])
-	binary.BigEndian.PutUint16(c[6:], uint16(n[1])) //nolint:gosec // 16 bits were asked for
+	binary.BigEndian.PutUint16(c[6:], uint16(n[1]))
 	return [][8]byte{c}, true
 }
 

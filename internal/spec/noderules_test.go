@@ -28,7 +28,7 @@ func TestNodeRules(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var nodes []*Node
-			for _, marks := range strings.Fields(c.nodes) {
+			for marks := range strings.FieldsSeq(c.nodes) {
 				has := func(m string) bool { return strings.Contains(marks, m) }
 				nodes = append(nodes, &Node{Ready: has("r"), Excluded: has("x"), Draining: has("d"), Cordoned: has("c")})
 			}

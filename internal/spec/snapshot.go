@@ -24,6 +24,7 @@ type Objects struct {
 type Snapshot struct {
 	Pools            []Pool
 	PoolLabels       map[string]labels.Set // of every IPAddressPool, usable or not; none is nil
+	Unusable         []string              // names of the pools that exist but cannot be used
 	L2Advertisements []L2Advertisement
 	BGP              BGP
 }
@@ -36,7 +37,11 @@ func Parse(o Objects) (*Snapshot, []Problem) {
 	s.Pools, problems = parsePools(o.Pools)
 	for i := range o.Pools {
 		s.PoolLabels[o.Pools[i].Name] = labels.Merge(o.Pools[i].Labels, nil)
+		if _, usable := s.Pool(o.Pools[i].Name); !usable {
+			s.Unusable = append(s.Unusable, o.Pools[i].Name)
+		}
 	}
+	slices.Sort(s.Unusable)
 	for i := range o.L2Advertisements {
 		a, problem := parseL2(&o.L2Advertisements[i])
 		if problem == nil {
