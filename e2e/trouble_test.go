@@ -95,6 +95,18 @@ func (s *scene) drained(node string) {
 		if out, code, err := harness.Output(p.Do(context.Background(), "undrain", node)); code != 0 || err != nil {
 			s.Errorf("undrain ended with %d, %v: %s", code, err, out)
 		}
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		err := harness.Eventually(ctx, node+" to announce again", func(ctx context.Context) error {
+			out, _, err := harness.Output(p.Look(ctx, "explain", "node/"+node))
+			if err == nil && !strings.HasPrefix(out, "✓") {
+				err = fmt.Errorf("it is not well:\n%s", out)
+			}
+			return err
+		})
+		if err != nil {
+			s.Error(err)
+		}
 	})
 }
 
@@ -102,13 +114,14 @@ func (s *scene) drained(node string) {
 func TestTroubles(t *testing.T) {
 	blocks := troubleshooting(t)
 	for _, tr := range troubles() {
+		want, ok := blocks[tr.command]
+		if !ok {
+			t.Errorf("docs/troubleshooting.md has no `$ kubectl belfry %s`", tr.command)
+			continue
+		}
+		delete(blocks, tr.command)
 		t.Run(tr.command, func(t *testing.T) {
 			s := newScene(t)
-			want, ok := blocks[tr.command]
-			if !ok {
-				t.Fatalf("docs/troubleshooting.md has no `$ kubectl belfry %s`", tr.command)
-			}
-			delete(blocks, tr.command)
 			p := s.plugin()
 			tr.make(s)
 			s.eventually("what docs/troubleshooting.md says", func() error {

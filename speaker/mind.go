@@ -109,7 +109,8 @@ func (m *mind) join(c spec.Node, now time.Time, v liveness.State) plan.Node {
 	}
 	if c.Name == m.node {
 		n.Alive, n.Ready, n.Away = true, !m.readyAt.IsZero(), m.readyAt.IsZero()
-		n.Draining, n.Facts = n.Draining || m.leaving, m.facts
+		// What it has told the others of itself would never let it come back.
+		n.Draining, n.Facts = c.Draining || m.leaving, m.facts
 	}
 	return n
 }

@@ -58,8 +58,7 @@ func Output(cmd *exec.Cmd) (out string, code int, err error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return stdout.String() + stderr.String(), exit.ExitCode(), nil
 	}
 	return stdout.String() + stderr.String(), 0, err

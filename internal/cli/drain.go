@@ -95,11 +95,11 @@ func (a *app) drain(ctx context.Context, name string, dryRun, noWait bool, timeo
 
 // awaitSilence waits until the node's speaker says that it announces nothing.
 func (a *app) awaitSilence(ctx context.Context, c *cluster, name string, had []string, timeout time.Duration) error {
-	last := len(had)
+	last := sum(had)
 	err := wait.PollUntilContextTimeout(ctx, lookAgain, timeout, true, func(ctx context.Context) (bool, error) {
 		now, err := c.announced(ctx, name)
-		if err == nil && len(now) > 0 && len(now) < last {
-			last = len(now)
+		if err == nil && len(now) > 0 && sum(now) < last {
+			last = sum(now)
 			fmt.Fprintf(a.io.ErrOut, "%s left\n", count(now, "announcement"))
 		}
 		return err == nil && len(now) == 0, err
@@ -201,7 +201,15 @@ func (c *cluster) announced(ctx context.Context, node string) ([]string, error) 
 }
 
 // announcements lists all that a speaker says that it announces, as it writes it.
-func announcements(s *v1beta1.SpeakerStatus) []string { return s.Status.L2.Addresses }
+func announcements(s *v1beta1.SpeakerStatus) []string {
+	out := slices.Clone(s.Status.L2.Addresses)
+	for _, p := range s.Status.BGP.Peers {
+		if p.RoutesSent > 0 && p.State == v1beta1.SessionEstablished {
+			out = append(out, fmt.Sprintf("%d routes to peer %s", p.RoutesSent, p.Name))
+		}
+	}
+	return out
+}
 
 func ranges(list []string) (out []spec.Range) {
 	for _, s := range list {
@@ -223,14 +231,23 @@ func joinRanges(list []spec.Range) string {
 	return strings.Join(words, ", ")
 }
 
-// count says how many addresses a list of ranges holds.
+// count says how many addresses and routes a list of announcements holds.
 func count(list []string, what string) string {
-	var n int64
-	for _, r := range ranges(list) {
-		n += r.Size()
-	}
+	n := sum(list)
 	if n == 1 {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func sum(list []string) (n int64) {
+	for _, text := range list {
+		var routes int64
+		if _, err := fmt.Sscanf(text, "%d routes to", &routes); err == nil {
+			n += routes
+		} else if r, err := spec.ParseRange(text); err == nil {
+			n += r.Size()
+		}
+	}
+	return n
 }

@@ -98,7 +98,7 @@ func (t *table) columns(wide bool) int {
 	return t.wide
 }
 
-func (t *table) print(out io.Writer, s style, wide bool) error {
+func (t *table) writeTo(out io.Writer, s style, wide bool) error {
 	columns := t.columns(wide)
 	w := t.widths(columns)
 	var b strings.Builder

@@ -70,7 +70,7 @@ func New(streams genericiooptions.IOStreams, version string) *cobra.Command {
 	must(root.RegisterFlagCompletionFunc("namespace", a.completeNamespaces))
 	root.AddGroup(&cobra.Group{ID: groupSee, Title: "See:"}, &cobra.Group{ID: groupAsk, Title: "Ask:"}, &cobra.Group{ID: groupDo, Title: "Do:"})
 	root.AddCommand(
-		a.newStatus(), a.newPools(), a.newServices(), a.newSpeakers(), a.newUI(),
+		a.newStatus(), a.newPools(), a.newServices(), a.newSpeakers(), a.newPeers(), a.newRoutes(), a.newBFD(), a.newUI(),
 		a.newExplain(), a.newPlan(), a.newDoctor(), a.newReport(), a.newDrain(), a.newUndrain(), a.newMigrate(),
 		a.newVersion(),
 	)

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
@@ -22,7 +24,7 @@ type serviceRow struct {
 	Addresses []string  `json:"addresses"`
 	Pools     []string  `json:"pools"`
 	Nodes     []string  `json:"nodes"` // whose speakers say that they announce an address of it on the local network
-	Allocated string    `json:"allocated"`
+	State     string    `json:"state"` // Allocated, or the reason why it has no address or nobody announces it
 	Message   string    `json:"message,omitempty"`
 	Policy    string    `json:"externalTrafficPolicy"`
 	Created   time.Time `json:"created"`
@@ -38,12 +40,28 @@ func (a *app) newServices() *cobra.Command {
 		t := &table{titles: []string{"NAMESPACE", "NAME", "ADDRESSES", "POOL", "ANNOUNCED BY", "STATE", "AGE", "POLICY", "MESSAGE"}, wide: 7}
 		for _, r := range serviceRows(f, namespace) {
 			t.add(plain("%s", r.Namespace), plain("%s", r.Name), plain("%s", strings.Join(r.Addresses, ",")), plain("%s", strings.Join(r.Pools, ",")),
-				plain("%s", strings.Join(r.Nodes, ",")), good(r.Allocated == "Allocated", r.Allocated, r.Allocated),
+				plain("%s", strings.Join(r.Nodes, ",")), good(r.State == allocated, r.State, r.State),
 				plain("%s", duration.HumanDuration(f.Now.Sub(r.Created))), plain("%s", r.Policy), plain("%s", r.Message))
 		}
 		return t
 	}
 	return a.newTable(c)
+}
+
+// allocated is the state of a Service with which all is well.
+const allocated = "Allocated"
+
+// stateOf reads what the controller says of a Service.
+func stateOf(o *corev1.Service) (state, message string) {
+	has := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionAllocated)
+	told := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionAnnounced)
+	switch {
+	case has == nil:
+		return "Pending", ""
+	case has.Status == metav1.ConditionTrue && told != nil && told.Status == metav1.ConditionFalse:
+		return told.Reason, told.Message
+	}
+	return has.Reason, has.Message
 }
 
 func serviceRows(f explain.Facts, namespace string) []serviceRow {
@@ -57,7 +75,7 @@ func serviceRows(f explain.Facts, namespace string) []serviceRow {
 		p := spec.ParseService(o)
 		r := serviceRow{
 			Namespace: o.Namespace, Name: o.Name, Addresses: []string{}, Pools: p.Pools, Nodes: []string{}, Created: o.CreationTimestamp.Time,
-			Policy: string(cmp.Or(o.Spec.ExternalTrafficPolicy, "Cluster")), Allocated: "Pending",
+			Policy: string(cmp.Or(o.Spec.ExternalTrafficPolicy, "Cluster")),
 		}
 		for _, a := range p.Held {
 			r.Addresses = append(r.Addresses, a.String())
@@ -65,9 +83,7 @@ func serviceRows(f explain.Facts, namespace string) []serviceRow {
 		}
 		slices.Sort(r.Nodes)
 		r.Nodes = slices.Compact(r.Nodes)
-		if c := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionAllocated); c != nil {
-			r.Allocated, r.Message = c.Reason, c.Message
-		}
+		r.State, r.Message = stateOf(o)
 		rows = append(rows, r)
 	}
 	slices.SortFunc(rows, func(a, b serviceRow) int {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/explain"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
@@ -21,6 +22,7 @@ type statusView struct {
 	Versions   []string     `json:"versions"` // of the speakers
 	Pools      []poolRow    `json:"pools"`
 	Services   counts       `json:"services"`
+	Sessions   counts       `json:"sessions"`
 	Wrong      []wrong      `json:"wrong"`
 }
 
@@ -84,11 +86,18 @@ func (a *app) statusOf(f explain.Facts) statusView {
 	for _, p := range s.Pools {
 		s.Wrong = append(s.Wrong, p.wrong()...)
 	}
+	for _, r := range peerRows(f) {
+		s.Sessions.All++
+		if r.State != v1beta1.SessionEstablished {
+			s.Sessions.Pending++
+			s.Wrong = append(s.Wrong, wrong{"peer/" + r.Name, fmt.Sprintf("node %s: %s", r.Node, strings.TrimSpace(r.State+" "+r.Reason))})
+		}
+	}
 	for _, r := range serviceRows(f, "") {
 		s.Services.All++
-		if len(r.Addresses) == 0 || r.Allocated != "Allocated" {
+		if len(r.Addresses) == 0 || r.State != allocated {
 			s.Services.Pending++
-			s.Wrong = append(s.Wrong, wrong{fmt.Sprintf("svc/%s -n %s", r.Name, r.Namespace), strings.TrimSuffix(r.Allocated+": "+r.Message, ": ")})
+			s.Wrong = append(s.Wrong, wrong{fmt.Sprintf("svc/%s -n %s", r.Name, r.Namespace), strings.TrimSuffix(r.State+": "+r.Message, ": ")})
 		}
 	}
 	return s
@@ -137,7 +146,10 @@ func (a *app) printStatus(f explain.Facts, o *output) error {
 	fmt.Fprintf(&b, "%s  plugin %s, speakers %s\n", a.style.bold("Versions  "), s.Plugin, orNone(strings.Join(s.Versions, ", ")))
 	fmt.Fprintf(&b, "%s  %s\n", a.style.bold("Controller"), s.Controller)
 	fmt.Fprintf(&b, "%s  %d of %d nodes can announce\n", a.style.bold("Speakers  "), ready, len(s.Speakers))
-	fmt.Fprintf(&b, "%s  %d, %d without all that they ask for\n", a.style.bold("Services  "), s.Services.All, s.Services.Pending)
+	fmt.Fprintf(&b, "%s  %d, %d with something missing\n", a.style.bold("Services  "), s.Services.All, s.Services.Pending)
+	if s.Sessions.All > 0 {
+		fmt.Fprintf(&b, "%s  %d, %d not established\n", a.style.bold("Sessions  "), s.Sessions.All, s.Sessions.Pending)
+	}
 	fmt.Fprintf(&b, "%s  %d\n", a.style.bold("Pools     "), len(s.Pools))
 	a.poolBars(&b, s.Pools)
 	a.wrongLines(&b, s.Wrong)

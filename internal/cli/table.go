@@ -77,7 +77,7 @@ func (a *app) printTable(ctx context.Context, t tableCommand, namespace string, 
 	if done, err := o.value(a.io.Out, t.rows(f, namespace)); done || err != nil {
 		return err
 	}
-	return t.show(f, namespace).print(a.io.Out, a.style, o.wide())
+	return t.show(f, namespace).writeTo(a.io.Out, a.style, o.wide())
 }
 
 // watchTable prints the table, and then each row that is new or has changed.
@@ -100,7 +100,7 @@ func (a *app) watchTable(ctx context.Context, t tableCommand, namespace string, 
 			return nil
 		}
 		first = false
-		return fresh.print(a.io.Out, a.style, wide)
+		return fresh.writeTo(a.io.Out, a.style, wide)
 	})
 }
 

@@ -141,6 +141,7 @@ func rules() []rule {
 		{"nodes may announce", nodesExcluded},
 		{"interfaces are up", interfacesUp},
 		{"no other host has an address of ours", conflicts},
+		{"routers have sessions with the nodes", sessionsUp},
 		{"kube-proxy is healthy", dataplane},
 		{"kube-proxy answers no ARP of its own", strictARP},
 		{"something carries the packets", carriesPackets},

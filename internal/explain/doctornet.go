@@ -1,12 +1,14 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
@@ -71,6 +73,23 @@ func conflicts(d *diagnosis) (out []Finding) {
 		}
 		for _, c := range n.Status.Status.L2.Conflicts {
 			out = append(out, problem(do("Conflict"), "host %s has %s too: node %s heard it on %s", strings.TrimSpace(c.MAC+" "+c.Node), c.Address, n.Object.Name, c.Interface))
+		}
+	}
+	return out
+}
+
+// sessionsUp: every router that a node should speak to has a session with it.
+func sessionsUp(d *diagnosis) (out []Finding) {
+	for _, n := range d.Nodes {
+		if n.Status == nil || !d.Alive(n) {
+			continue
+		}
+		for _, p := range n.Status.Status.BGP.Peers {
+			if p.State == v1beta1.SessionEstablished || p.Reason == string(plan.ReasonDraining) || p.Reason == string(plan.ReasonExcluded) {
+				continue
+			}
+			out = append(out, problem(cmp.Or(do(spec.Reason(p.Reason)), "kubectl belfry explain peer/"+p.Name),
+				"node %s has no session with peer %s: %s", n.Object.Name, p.Name, strings.TrimSpace(p.State+" "+p.Reason+" "+p.Message)))
 		}
 	}
 	return out

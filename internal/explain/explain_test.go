@@ -96,6 +96,7 @@ func TestNodeRows(t *testing.T) {
 		{plan.ReasonNoSpeaker, func(n *Node) { n.Pod.Name = "" }},
 		{plan.ReasonNoSpeaker, func(n *Node) { n.Status = nil }},
 		{plan.ReasonSpeakerNotReady, func(n *Node) { n.Status.Status.State = "starting" }},
+		{plan.ReasonDraining, func(n *Node) { n.Status.Status.State = StateDraining }},
 		{plan.ReasonNodeNotReady, func(n *Node) { n.Object.Status.Conditions = nil }},
 		{plan.ReasonExcluded, func(n *Node) { n.Object.Labels[corev1.LabelNodeExcludeBalancers] = "" }},
 		{plan.ReasonDraining, func(n *Node) { n.Object.Spec.Taints = []corev1.Taint{{Key: v1beta1.Drain}} }},
@@ -201,6 +202,11 @@ func TestNodeAndPool(t *testing.T) {
 		f.Services[0].Object.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
 	}))
 	if text := transcript(far.Node("n1")); !strings.Contains(text, "note announces OtherPlan") {
+		t.Error(text)
+	}
+	far.Nodes[0].Status.ManagedFields = []metav1.ManagedFieldsEntry{{Subresource: "status", Time: new(metav1.NewTime(epoch))}}
+	links := far.Node("n1").Links
+	if text := links[len(links)-1].Text; !strings.HasSuffix(text, "so it stands since 2026-01-01T00:00:00Z") {
 		t.Error(text)
 	}
 }

@@ -101,6 +101,7 @@ func (p Pod) running() bool { return p.Name != "" }
 const (
 	StateReady      = "ready" // it may acquire addresses
 	StateRestarting = "restarting"
+	StateDraining   = "draining" // it hands over what it has
 )
 
 // world is what a plan is made from.
@@ -134,7 +135,8 @@ func (f Facts) planNode(n Node) plan.Node {
 		return out
 	}
 	s := n.Status.Status
-	out.Ready, out.Away = s.State == StateReady, s.State == StateRestarting
+	out.Ready, out.Away = s.State == StateReady || s.State == StateDraining, s.State == StateRestarting
+	out.Draining = out.Draining || s.State == StateDraining // by a shutdown, perhaps, of which the Node does not tell
 	out.Dataplane = plan.Dataplane(s.Dataplane)
 	for _, i := range s.Interfaces {
 		out.Interfaces = append(out.Interfaces, planInterface(i))

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -203,7 +204,23 @@ func (v *View) agreement(e *Explanation, n Node) {
 	if len(extra) > 0 {
 		parts = append(parts, "announces "+ranges(extra)+", which a speaker that starts now would leave to others")
 	}
+	if at := n.lastWrote(); !at.IsZero() {
+		parts = append(parts, "so it stands since "+at.UTC().Format(time.RFC3339))
+	}
 	e.note("announces", ReasonOtherPlan, strings.Join(parts, "; "))
+}
+
+// lastWrote returns when the node's speaker last changed what it says; zero where that cannot be seen.
+func (n Node) lastWrote() (at time.Time) {
+	if n.Status == nil {
+		return at
+	}
+	for _, m := range n.Status.ManagedFields {
+		if m.Subresource == "status" && m.Time != nil && m.Time.After(at) {
+			at = m.Time.Time
+		}
+	}
+	return at
 }
 
 func written(list []v1beta1.AddressRange) string {

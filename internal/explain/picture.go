@@ -2,11 +2,14 @@ package explain
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/alloc"
+	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
@@ -15,6 +18,7 @@ type Picture struct {
 	Pools      []PicturePool    `json:"pools"`
 	Nodes      []PictureNode    `json:"nodes"`
 	Services   []PictureService `json:"services"`
+	Routers    []PictureRouter  `json:"routers"`
 	Controller PictureCount     `json:"controller"`
 	More       int              `json:"more"` // Services that are left out, all well
 }
@@ -46,6 +50,21 @@ type PictureNode struct {
 	Addresses  []string    `json:"addresses"`
 }
 
+// PictureRouter is a BGPPeer and its sessions.
+type PictureRouter struct {
+	Name     string           `json:"name"`
+	Text     string           `json:"text"`
+	Sessions []PictureSession `json:"sessions"`
+}
+
+// PictureSession is a node's session with a router.
+type PictureSession struct {
+	Node        string `json:"node"`
+	State       string `json:"state"`
+	Reason      string `json:"reason,omitempty"`
+	Established bool   `json:"established"`
+}
+
 // PictureService is a Service and its addresses.
 type PictureService struct {
 	Namespace string           `json:"namespace"`
@@ -69,7 +88,7 @@ const manyServices = 1000
 // Draw returns the picture.
 func (v *View) Draw() Picture {
 	p := Picture{
-		Pools: []PicturePool{}, Nodes: []PictureNode{}, Services: []PictureService{},
+		Pools: []PicturePool{}, Nodes: []PictureNode{}, Services: []PictureService{}, Routers: v.drawRouters(),
 		Controller: PictureCount{v.Controller.Known, v.Controller.Available, v.Controller.Wanted},
 	}
 	for _, o := range v.Objects.Pools {
@@ -122,6 +141,33 @@ func share(used, free int64) float64 {
 	return float64(used) / (float64(used) + float64(free))
 }
 
+// drawRouters are those of which some speaker tells.
+func (v *View) drawRouters() []PictureRouter {
+	by := map[string]*PictureRouter{}
+	for _, n := range v.Nodes {
+		if n.Status == nil {
+			continue
+		}
+		for _, p := range n.Status.Status.BGP.Peers {
+			r := by[p.Name]
+			if r == nil {
+				r = &PictureRouter{Name: p.Name}
+				by[p.Name] = r
+			}
+			if p.Remote != "" {
+				r.Text = fmt.Sprintf("AS %d · %s", p.PeerASN, p.Remote)
+			}
+			up := p.State == v1beta1.SessionEstablished && v.Alive(n)
+			r.Sessions = append(r.Sessions, PictureSession{n.Object.Name, p.State, p.Reason, up})
+		}
+	}
+	out := []PictureRouter{}
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, *by[name])
+	}
+	return out
+}
+
 // drawNode notes who announces what, too.
 func (v *View) drawNode(n Node, refusal spec.Reason, announcers map[netip.Addr][]string) PictureNode {
 	p := PictureNode{Name: n.Object.Name, Reason: refusal, Interfaces: []string{}, Addresses: []string{}}
@@ -170,11 +216,11 @@ func (v *View) drawService(s Service, announcers map[netip.Addr][]string) Pictur
 			nodes = []string{}
 		}
 		p.Addresses = append(p.Addresses, PictureAddress{a.String(), parsed.PoolOf(i), nodes})
-		if len(nodes) == 1 || p.State == Broken {
+		if h, selected := v.heard()[plan.Hold{Service: key, Addr: a}]; len(nodes) == 1 || p.State == Broken || len(nodes) == 0 && selected && h.Reason == "" {
 			continue
 		}
 		p.State = Broken
-		_, p.Reason, p.Text = v.elected(key, a)
+		p.Reason, p.Text = v.whyNobody(key, a)
 		switch {
 		case len(nodes) > 1:
 			p.Reason, p.Text = ReasonSeveralAnnounce, "announced by "+atMost(nodes)

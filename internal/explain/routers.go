@@ -12,8 +12,8 @@ import (
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-// bgp returns what a node should be telling routers, worked out once.
-func (v *View) bgp(node string) plan.BGPPlan {
+// BGP returns what a node should be telling routers, worked out once.
+func (v *View) BGP(node string) plan.BGPPlan {
 	p, known := v.plans[node]
 	if !known {
 		p = plan.MakeBGP(v.world, node)
@@ -35,7 +35,7 @@ func (v *View) routers(e *Explanation, s plan.Service, a netip.Addr, good []stri
 			told++
 		}
 	}
-	h := plan.AnnouncedWithBGP(v.world)[plan.Hold{Service: s.Key, Addr: a}]
+	h := v.heard()[plan.Hold{Service: s.Key, Addr: a}]
 	if h.Reason != "" {
 		e.broken("routers", h.Reason, h.Message, rows...)
 		return good
@@ -45,7 +45,7 @@ func (v *View) routers(e *Explanation, s plan.Service, a netip.Addr, good []stri
 }
 
 func (v *View) routerRow(n plan.Node, s plan.Service, a netip.Addr) Row {
-	p := v.bgp(n.Name)
+	p := v.BGP(n.Name)
 	for _, h := range p.Withheld {
 		if h.Service == s.Key && h.Addr == a {
 			return Row{n.Name, Note, h.Reason, h.Message}
@@ -93,6 +93,13 @@ func (n Node) session(peer string) (v1beta1.SpeakerPeer, bool) {
 		return v1beta1.SpeakerPeer{}, false
 	}
 	return n.Status.Status.BGP.Peers[i], true
+}
+
+// Established tells whether a node's speaker says that it has a session with a router.
+func (v *View) Established(node, peer string) bool {
+	n, _ := v.node(node)
+	s, ok := n.session(peer)
+	return ok && s.State == v1beta1.SessionEstablished
 }
 
 func (v *View) sessionReason(node, peer string) spec.Reason {
@@ -178,7 +185,7 @@ func (v *View) sessions(e *Explanation, peer spec.Peer) string {
 }
 
 func (v *View) sessionRow(node, peer string) Row {
-	p := v.bgp(node)
+	p := v.BGP(node)
 	if problem, broken := p.Broken[peer]; broken {
 		return Row{node, Broken, problem.Reason, problem.Message}
 	}

@@ -17,14 +17,15 @@ type View struct {
 	Snapshot *spec.Snapshot
 	Problems []spec.Problem
 
-	table    *alloc.Table
-	verdicts map[types.NamespacedName]alloc.Verdict
-	reserved map[types.NamespacedName]alloc.Verdict
-	holders  map[netip.Addr][]types.NamespacedName // in the statuses of our Services
-	world    plan.World
-	owners   map[netip.Addr]string // who is to announce on the local network
-	withheld map[withheldKey]plan.Withheld
-	plans    map[string]plan.BGPPlan // by node, as they are asked for
+	table     *alloc.Table
+	verdicts  map[types.NamespacedName]alloc.Verdict
+	reserved  map[types.NamespacedName]alloc.Verdict
+	holders   map[netip.Addr][]types.NamespacedName // in the statuses of our Services
+	world     plan.World
+	owners    map[netip.Addr]string // who is to announce on the local network
+	withheld  map[withheldKey]plan.Withheld
+	announced map[plan.Hold]plan.Withheld // by BGP; nil until asked for
+	plans     map[string]plan.BGPPlan     // by node, as they are asked for
 }
 
 // withheldKey is an address as far as one Service goes.

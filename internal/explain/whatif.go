@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/belfry-lb/belfry/internal/alloc"
+	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
@@ -39,6 +40,7 @@ func WhatIf(before, after *View) []Change {
 		out = append(out, addressChanges(before, after, key)...)
 		out = append(out, announceChanges(before, after, key)...)
 	}
+	out = append(out, routeChanges(before, after)...)
 	return append(out, problemChanges(before, after)...)
 }
 
@@ -94,21 +96,110 @@ func announceChanges(before, after *View, key types.NamespacedName) (out []Chang
 		switch {
 		case !slices.Contains(kept, a) || was == is:
 		case is == "":
-			_, reason, message := after.elected(key, a)
+			reason, message := after.whyNobody(key, a)
 			out = append(out, Change{Loses, subject, fmt.Sprintf("nobody announces %s any more: %s", a, message), reason})
 		case was == "":
-			out = append(out, Change{Gains, subject, fmt.Sprintf("%s is announced by node %s", a, is), ""})
+			out = append(out, Change{Gains, subject, fmt.Sprintf("%s is announced by %s", a, is), ""})
 		default:
-			out = append(out, Change{Moves, subject, fmt.Sprintf("%s is announced by node %s instead of %s: its connections break", a, is, was), ""})
+			out = append(out, Change{Moves, subject, fmt.Sprintf("%s is announced by %s instead of %s: its connections break", a, is, was), ""})
 		}
 	}
 	return out
 }
 
-// announcerOf returns the node that is to announce an address for a Service, "" for none.
+// announcerOf returns who is to announce an address for a Service: a node on the local network, or routers that hear of it;
+// "" for nobody.
 func (v *View) announcerOf(key types.NamespacedName, a netip.Addr) string {
-	owner, _, _ := v.elected(key, a)
-	return owner
+	if owner, _, _ := v.elected(key, a); owner != "" {
+		return "node " + owner
+	}
+	if h, selected := v.heard()[plan.Hold{Service: key, Addr: a}]; selected && h.Reason == "" {
+		return "routers"
+	}
+	return ""
+}
+
+// whyNobody tells why nobody announces an address.
+func (v *View) whyNobody(key types.NamespacedName, a netip.Addr) (spec.Reason, string) {
+	if h, selected := v.heard()[plan.Hold{Service: key, Addr: a}]; selected {
+		return h.Reason, h.Message
+	}
+	_, reason, message := v.elected(key, a)
+	if reason == plan.ReasonNoAdvertisement {
+		message = "no advertisement selects its pool"
+	}
+	return reason, message
+}
+
+// heard tells why routers do not hear of addresses, worked out once.
+func (v *View) heard() map[plan.Hold]plan.Withheld {
+	if v.announced == nil {
+		v.announced = plan.AnnouncedWithBGP(v.world)
+	}
+	return v.announced
+}
+
+// routeChanges tells which routes each peer would hear more or less of from each node.
+func routeChanges(before, after *View) (out []Change) {
+	for _, r := range links(before, after) {
+		was, is := before.routes(r), after.routes(r)
+		subject := fmt.Sprintf("peer %s, from node %s", r.peer, r.node)
+		if lost := notIn(was, is); len(lost) > 0 {
+			out = append(out, Change{Says, subject, routeCount(len(lost)) + " fewer: " + atMost(lost), ""})
+		}
+		if got := notIn(is, was); len(got) > 0 {
+			out = append(out, Change{Says, subject, routeCount(len(got)) + " more: " + atMost(got), ""})
+		}
+	}
+	return out
+}
+
+func routeCount(n int) string {
+	if n == 1 {
+		return "1 route"
+	}
+	return fmt.Sprintf("%d routes", n)
+}
+
+// between names a node and a router.
+type between struct{ node, peer string }
+
+func links(views ...*View) (all []between) {
+	for _, v := range views {
+		for _, n := range v.world.Nodes {
+			for peer := range v.BGP(n.Name).Peers {
+				all = append(all, between{n.Name, peer})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b between) int { return cmp.Or(cmp.Compare(a.peer, b.peer), cmp.Compare(a.node, b.node)) })
+	return slices.Compact(all)
+}
+
+// routes lists what is told, in order; nothing while the session is to be left.
+func (v *View) routes(b between) []string {
+	p := v.BGP(b.node).Peers[b.peer]
+	if p.Mode != plan.Up {
+		return nil
+	}
+	var out []string
+	for _, prefix := range slices.SortedFunc(maps.Keys(p.Routes), netip.Prefix.Compare) {
+		out = append(out, prefix.String())
+	}
+	return out
+}
+
+func notIn(list, out []string) (rest []string) {
+	gone := make(map[string]bool, len(out))
+	for _, x := range out {
+		gone[x] = true
+	}
+	for _, x := range list {
+		if !gone[x] {
+			rest = append(rest, x)
+		}
+	}
+	return rest
 }
 
 // problemChanges tells which objects would be refused that are not now, and which would be accepted.

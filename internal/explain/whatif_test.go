@@ -73,7 +73,7 @@ func TestDrained(t *testing.T) {
 	v := Look(f)
 	owner := v.Announcers(v.parse(f.Services[0]).Held[0])[0]
 	changes := WhatIf(v, Look(f.Drained(owner)))
-	if len(changes) != 1 || changes[0].Effect != Moves || !strings.Contains(changes[0].Text, "instead of "+owner) {
+	if len(changes) != 1 || changes[0].Effect != Moves || !strings.Contains(changes[0].Text, "instead of node "+owner) {
 		t.Errorf("%+v", changes)
 	}
 	if len(f.Nodes[0].Object.Spec.Taints)+len(f.Nodes[1].Object.Spec.Taints) > 0 {

@@ -109,7 +109,7 @@ func remove(ctx context.Context, o *unstructured.Unstructured) error {
 func empty(t *testing.T) {
 	ctx := context.Background()
 	for _, o := range []client.Object{
-		&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.SpeakerStatus{}, &corev1.Node{},
+		&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.BGPAdvertisement{}, &v1beta1.BGPPeer{}, &v1beta1.SpeakerStatus{}, &corev1.Node{},
 	} {
 		if err := shared.client.DeleteAllOf(ctx, o); err != nil {
 			t.Error(err)
@@ -140,7 +140,7 @@ var changing = []struct {
 	with string
 }{
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "<time>"},
-	{regexp.MustCompile(`\b\d+(m\d+)?s\b`), "<age>"},
+	{regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+s\b`), "<age>"},
 	{regexp.MustCompile(` +(\n|$)`), "$1"},
 }
 

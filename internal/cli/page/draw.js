@@ -24,13 +24,24 @@ function boxHeight(node) { return 62 + chips(node) * (chipHeight + 4) + 6; }
 
 function cut(text, length) { return text.length > length ? text.slice(0, length - 1) + '…' : text; }
 
-function drawNode(node, x, y, holders) {
+// dots show the node's sessions, one for each router.
+function dots(node, routers) {
+  const all = [];
+  for (const r of routers) {
+    const s = r.sessions.find((s) => s.node === node.name);
+    if (s) all.push(svg('circle', {class: 'dot' + (s.established ? '' : ' bad'), cx: boxWidth - 14 - all.length * 14, cy: 18, r: 4.5}, svg('title', {}, `${r.name}: ${s.state}`)));
+  }
+  return all;
+}
+
+function drawNode(node, x, y, holders, routers) {
   const g = svg('g', {transform: `translate(${x},${y})`});
   const good = !node.reason;
   g.append(button('node/' + node.name, 'node ' + node.name,
     svg('rect', {class: 'box ' + (good ? 'ok' : 'broken'), width: boxWidth, height: boxHeight(node), rx: 7}),
     svg('text', {x: 12, y: 23, 'font-weight': 600}, cut(node.name, 24)),
-    svg('text', {x: 12, y: 42, class: 'dim'}, good ? cut(node.interfaces.join(' ') + ' · ' + node.version, 32) : cut(node.reason, 30))));
+    svg('text', {x: 12, y: 42, class: 'dim'}, good ? cut(node.interfaces.join(' ') + ' · ' + node.version, 32) : cut(node.reason, 30)),
+    ...dots(node, routers)));
   node.addresses.slice(0, mostChips).forEach((address, i) => {
     const top = 54 + i * (chipHeight + 4);
     g.append(button('ip/' + address, 'address ' + address,
@@ -49,7 +60,7 @@ function drawRouters(root, routers, places, width) {
     const x = gap + i * (boxWidth + gap), y = 6;
     router.sessions.forEach((s) => {
       const at = places.get(s.node);
-      if (!at) return;
+      if (!at || at.row > 0) return; // of the rows below, the dots tell
       const from = x + boxWidth / 2;
       root.prepend(svg('path', {class: 'session' + (s.established ? '' : ' bad'), d: `M${from} ${y + 46}C${from} ${y + 90} ${at.x} ${at.y - 50} ${at.x} ${at.y}`},
         svg('title', {}, `${router.name} – ${s.node}: ${s.state}`)));
@@ -77,8 +88,8 @@ function drawNetwork(picture, width) {
     if (i === 0) root.append(svg('text', {class: 'dim', x: width - gap, y: y - 7, 'text-anchor': 'end'}, 'local network'));
     row.forEach((node, k) => {
       const x = gap + k * (boxWidth + gap);
-      places.set(node.name, {x: x + boxWidth / 2, y: y + 26});
-      root.append(svg('path', {class: 'drop', d: `M${x + boxWidth / 2} ${y}V${y + 26}`}), drawNode(node, x, y + 26, holders));
+      places.set(node.name, {x: x + boxWidth / 2, y: y + 26, row: i});
+      root.append(svg('path', {class: 'drop', d: `M${x + boxWidth / 2} ${y}V${y + 26}`}), drawNode(node, x, y + 26, holders, routers));
     });
     y += 26 + Math.max(...row.map(boxHeight)) + 34;
   }
