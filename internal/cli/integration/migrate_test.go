@@ -210,7 +210,10 @@ func TestMigrateRefuses(t *testing.T) {
 	}
 	load(t, "reader.yaml", apply)
 	defer load(t, "reader.yaml", remove)
-	_, errOut, err = plugin(0, "migrate", "metallb", "--apply", "--as=reader")
+	waitFor(t, "the new role", func() bool {
+		_, errOut, err = plugin(0, "migrate", "metallb", "--apply", "--as=reader")
+		return err == nil || !strings.Contains(err.Error(), "is forbidden")
+	})
 	if err == nil || !strings.Contains(err.Error(), "migrate needs the right to patch nodes") {
 		t.Errorf("with rights to read: %v %s", err, errOut)
 	}
