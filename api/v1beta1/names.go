@@ -38,6 +38,20 @@ const (
 // Drain marks a node that is to announce nothing: a taint key (any effect counts) and an annotation key of Nodes.
 const Drain = Group + "/drain"
 
+// What a change-over from another load balancer leaves on objects while it is under way; nothing of it stays.
+const (
+	// LabelMigrating on a Node keeps the old speaker away from it.
+	LabelMigrating = Group + "/migrating"
+	// LabelMigrated on a Node lets BGPPeers select it that are guarded until the change-over is done.
+	LabelMigrated = Group + "/migrated"
+	// AnnotationMigrateReplicas on the old controller's Deployment is how many replicas it had.
+	AnnotationMigrateReplicas = Group + "/migrate-replicas"
+	// AnnotationMigrateBefore on the old speaker's DaemonSet is what it was before, and where it ran, as JSON.
+	AnnotationMigrateBefore = Group + "/migrate-before"
+	// AnnotationMigrateCopy on a Secret names the one that it is a copy of.
+	AnnotationMigrateCopy = Group + "/migrate-copy-of"
+)
+
 // Condition types.
 const (
 	// ConditionAllocated on a Service tells whether it has the addresses it asked for, and if not, why.

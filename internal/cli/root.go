@@ -71,7 +71,7 @@ func New(streams genericiooptions.IOStreams, version string) *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: groupSee, Title: "See:"}, &cobra.Group{ID: groupAsk, Title: "Ask:"}, &cobra.Group{ID: groupDo, Title: "Do:"})
 	root.AddCommand(
 		a.newStatus(), a.newPools(), a.newServices(), a.newSpeakers(), a.newPeers(), a.newRoutes(), a.newBFD(), a.newUI(),
-		a.newExplain(), a.newPlan(), a.newDoctor(), a.newReport(), a.newDrain(), a.newUndrain(),
+		a.newExplain(), a.newPlan(), a.newDoctor(), a.newReport(), a.newDrain(), a.newUndrain(), a.newMigrate(),
 		a.newVersion(),
 	)
 	return root
