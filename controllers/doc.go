@@ -15,6 +15,8 @@
 //	namespaces, nodes, servicecidrs           cluster         get, list, watch
 //	ipaddresspools, ipreservations, l2adver…  cluster         get, list, watch
 //	ipaddresspools/status, …                  cluster         patch
+//	ipaddresspools, l2advertisements (with    cluster         create; patch those named quickstart
+//	quickstart addresses)
 //	speakerstatuses (with a finalizer)        cluster         get, list, watch
 //	pods (with a finalizer)                   own namespace   get, list, watch
 //	events (events.k8s.io)                    cluster         create, patch

@@ -38,6 +38,10 @@ const (
 // Drain marks a node that is to announce nothing: a taint key (any effect counts) and an annotation key of Nodes.
 const Drain = Group + "/drain"
 
+// LabelQuickstart marks the pool and the advertisement that the controller keeps as its flag --quickstart-addresses says.
+// Without it they are their owner's.
+const LabelQuickstart = Group + "/quickstart"
+
 // Condition types.
 const (
 	// ConditionAllocated on a Service tells whether it has the addresses it asked for, and if not, why.

@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/speaker"
@@ -30,8 +29,10 @@ type speakerFlags struct {
 	failover                string
 	exclude                 []string
 	metricsAddr, healthAddr string
+	pprofAddr               string
 	kubeconfig              string
 	serviceFinalizer        bool
+	metricsSecure           bool
 	classes                 kube.Classes
 	log                     kube.Log
 }
@@ -59,6 +60,8 @@ func (f *speakerFlags) add(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.exclude, "exclude-interfaces", nil, "names or globs of interfaces never to announce on; empty: those of pods and CNIs")
 	fs.BoolVar(&f.serviceFinalizer, "service-finalizer", false, "tell about which Services that are being deleted this speaker is silent; set it as the controller's")
 	fs.StringVar(&f.metricsAddr, "metrics-address", ":7980", `serve /metrics here; "0": nowhere`)
+	fs.BoolVar(&f.metricsSecure, "metrics-secure", false, "serve /metrics over TLS, to those whom the API server lets get that path")
+	fs.StringVar(&f.pprofAddr, "pprof-address", "0", `serve /debug/pprof here, to everybody; "0": nowhere`)
 	fs.StringVar(&f.healthAddr, "health-address", "127.0.0.1:7981", `serve /healthz and /readyz here; "0": nowhere`)
 }
 
@@ -107,8 +110,9 @@ func (f *speakerFlags) manager() (manager.Manager, error) {
 	config.UserAgent = "belfry-speaker"
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                 scheme,
-		Metrics:                metricsserver.Options{BindAddress: f.metricsAddr},
+		Metrics:                kube.MetricsOptions(f.metricsAddr, f.metricsSecure),
 		HealthProbeBindAddress: f.healthAddr,
+		PprofBindAddress:       f.pprofAddr,
 		Cache:                  speaker.CacheOptions(f.node, f.namespace),
 	})
 	if err != nil {
