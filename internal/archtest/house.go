@@ -46,6 +46,7 @@ func house() []room {
 
 		{path: "internal/kube", floor: 3, sideways: true},
 		{path: "internal/cli", floor: 3},
+		{path: "internal/selftest", floor: 3},
 		{path: "controllers", floor: 3},
 		{path: "speaker", floor: 3},
 
