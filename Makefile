@@ -61,12 +61,14 @@ image: ## build the image IMAGE with ENGINE (docker, podman or nerdctl)
 	@$(ENGINE) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) ## generate deepcopy, config/crd/bases, the chart's CRDs and docs/reference from api/
+generate: $(CONTROLLER_GEN) $(HELM) $(KUSTOMIZE) ## generate deepcopy, CRDs and docs/reference from api/, the chart's README and config/ from the chart
 	$(call say,generating from api/)
 	@$(CONTROLLER_GEN) object paths=./api/...
 	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	@tools/chart-crds.sh config/crd/bases charts/belfry/templates/crds
 	@mkdir -p docs/reference; go run -C tools ./crdref $(CURDIR)/config/crd/bases $(CURDIR)/docs/reference
+	@go run -C tools ./chartdocs $(CURDIR)/charts/belfry $(CURDIR)/config/crd/bases
+	@tools/manifests.sh $(HELM) $(KUSTOMIZE) $(CURDIR)/config
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## format the Go sources
@@ -87,12 +89,12 @@ lint: $(GOLANGCI_LINT) ## lint the Go sources
 lint-chart: $(HELM) $(KUSTOMIZE) ## lint the chart and build config/
 	$(call say,linting charts/belfry and building config/)
 	@$(HELM) lint --strict --quiet --kube-version 1.31.0 charts/belfry
-	@for dir in config/crd config/samples; do $(KUSTOMIZE) build $$dir >/dev/null; done
+	@for dir in config/crd config/rbac config/default config/monitoring config/samples; do $(KUSTOMIZE) build $$dir >/dev/null; done
 
 .PHONY: verify-generated
-verify-generated: $(CONTROLLER_GEN) ## check that the generated files are fresh
+verify-generated: $(CONTROLLER_GEN) $(HELM) $(KUSTOMIZE) ## check that the generated files are fresh
 	$(call say,checking the generated files)
-	@tools/verify-generated.sh $(CONTROLLER_GEN)
+	@tools/verify-generated.sh $(CONTROLLER_GEN) $(HELM) $(KUSTOMIZE)
 
 .PHONY: vet-modules
 vet-modules: ## check that go.mod is tidy and vet the nested modules
