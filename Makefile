@@ -69,6 +69,7 @@ generate: $(CONTROLLER_GEN) $(HELM) $(KUSTOMIZE) ## generate deepcopy, CRDs and 
 	@mkdir -p docs/reference; go run -C tools ./crdref $(CURDIR)/config/crd/bases $(CURDIR)/docs/reference
 	@go run -C tools ./chartdocs $(CURDIR)/charts/belfry $(CURDIR)/config/crd/bases
 	@tools/manifests.sh $(HELM) $(KUSTOMIZE) $(CURDIR)/config
+	@go test ./docs -run Reference -update >/dev/null
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## format the Go sources

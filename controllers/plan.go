@@ -19,9 +19,12 @@ import (
 
 // Reasons of events on Services.
 const (
+	// eventAssigned: the Service or reservation has got addresses.
 	eventAssigned = "AddressAssigned"
+	// eventReleased: it has given addresses back.
 	eventReleased = "AddressReleased"
-	eventFailed   = "AssignmentFailed"
+	// eventFailed: it cannot have what it asks for; the message begins with the reason.
+	eventFailed = "AssignmentFailed"
 )
 
 // desired is what a Service is to say about its addresses. The zero value: nothing of ours.

@@ -54,6 +54,7 @@ func house() []room {
 
 		{path: "e2e", floor: 5, kind: test, sideways: true},
 		{path: "charts", floor: 5, kind: test, sideways: true},
+		{path: "docs", floor: 5, kind: test},
 		{path: "internal/archtest", floor: 5, kind: test},
 	}
 }
