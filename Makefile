@@ -6,10 +6,12 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-IMAGE    ?= ghcr.io/belfry-lb/belfry:$(VERSION)
-ENGINE   ?= $(firstword $(notdir $(shell command -v docker podman nerdctl 2>/dev/null)))
+REPOSITORY ?= ghcr.io/belfry-lb/belfry
 FUZZTIME ?= 30s
 BENCH    ?= .
+
+# Files of a release bear the date of the commit.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
 # The sources may belong to another user than root, who runs the tests: Go need not ask git about them.
 export GOFLAGS ?= -buildvcs=false
@@ -55,10 +57,15 @@ build: ## build bin/belfry, one static program
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/belfry ./cmd/belfry
 
 .PHONY: image
-image: ## build the image IMAGE with ENGINE (docker, podman or nerdctl)
-	@[ -n "$(ENGINE)" ] || { echo "belfry: no container engine found: install docker or podman, or set ENGINE (the demo and the tests need none)" >&2; exit 1; }
-	$(call say,building image $(IMAGE) with $(ENGINE))
-	@$(ENGINE) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+image: ## write the image and its SBOMs to dist/ for amd64 and arm64, without a container engine
+	$(call say,building image $(REPOSITORY):$(VERSION))
+	@go run ./internal/release image --version $(VERSION) --repository $(REPOSITORY) --out dist
+
+.PHONY: release
+release: $(HELM) ## write all files of release VERSION to dist/: image, SBOMs, plugin, krew manifest, chart, manifests, checksums
+	$(call say,building release $(VERSION))
+	@rm -rf dist
+	@go run ./internal/release all --version $(VERSION) --repository $(REPOSITORY) --helm $(HELM) --out dist
 
 .PHONY: generate
 generate: $(CONTROLLER_GEN) $(HELM) $(KUSTOMIZE) ## generate deepcopy, CRDs and docs/reference from api/, the chart's README and config/ from the chart
@@ -76,8 +83,8 @@ fmt: $(GOLANGCI_LINT) ## format the Go sources
 	@$(GOLANGCI_LINT) fmt
 
 .PHONY: clean
-clean: ## remove bin/ (caches and labs stay)
-	@rm -rf bin
+clean: ## remove bin/ and dist/ (caches and labs stay)
+	@rm -rf bin dist
 
 ##@ Check
 

@@ -51,6 +51,7 @@ func house() []room {
 		{path: "speaker", floor: 3},
 
 		{path: "cmd", floor: 4, kind: program},
+		{path: "internal/release", floor: 4, kind: program},
 
 		{path: "e2e", floor: 5, kind: test, sideways: true},
 		{path: "charts", floor: 5, kind: test, sideways: true},

@@ -15,7 +15,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
@@ -161,21 +160,24 @@ func condition(s *corev1.Service, kind string) *metav1.Condition {
 	return nil
 }
 
-// until looks again and again until there is nothing left to complain about; when time is up, it returns the complaint.
+// until looks again and again until there is nothing left to complain about; when time is up, it returns the last complaint.
 func until(ctx context.Context, complain func() error) error {
-	var last error
-	err := wait.PollUntilContextCancel(ctx, look, true, func(context.Context) (bool, error) {
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for last := error(nil); ; {
 		now := complain()
-		if now != nil && ctx.Err() != nil && last != nil {
-			return false, nil // the end of time is no reason by itself
+		if now == nil {
+			return nil
 		}
-		last = now
-		return last == nil, nil
-	})
-	if err != nil {
-		return last
+		if last == nil || ctx.Err() == nil { // the end of time is no complaint
+			last = now
+		}
+		select {
+		case <-ctx.Done():
+			return last
+		case <-tick.C:
+		}
 	}
-	return nil
 }
 
 func join(addresses []netip.Addr) string {
