@@ -55,7 +55,7 @@ func newSelftest() *cobra.Command {
 	fs.StringVar(&o.Namespace, "namespace", "", "namespace of the Service; empty: POD_NAMESPACE, then the service account's")
 	fs.StringToStringVar(&o.Selector, "selector", nil, "labels of the Pods behind the Service; one must be ready")
 	fs.StringVar(&o.Class, "load-balancer-class", o.Class, "spec.loadBalancerClass of the Service; empty: none")
-	fs.DurationVar(&o.Wait, "wait", time.Minute, "give up after so long")
+	fs.DurationVar(&o.Wait, "wait", 30*time.Second, "give up after so long")
 	fs.StringVar(&pod, "pod-name", os.Getenv("POD_NAME"), "the Pod that this runs in, with which the Service goes; default: POD_NAME")
 	fs.StringVar(&uid, "pod-uid", os.Getenv("POD_UID"), "its UID; default: POD_UID")
 	return cmd

@@ -48,14 +48,17 @@ func BuildWebImage(ctx context.Context, c *cluster.Cluster) error {
 // Install installs the chart with helm, as a user would, and returns when its Pods are ready. Each set is a value, as in
 // `helm install --set`.
 func Install(ctx context.Context, c *cluster.Cluster, set ...string) error {
-	args := []string{
-		"upgrade", "--install", Release, "charts/belfry", "--namespace", Namespace, "--create-namespace",
-		"--set", "image.repository=" + repo, "--set", "image.tag=" + tag, "--set", "image.pullPolicy=Never", "--wait", "--timeout", "3m",
-	}
+	args := []string{"upgrade", "--install", Release, "charts/belfry", "--namespace", Namespace, "--create-namespace", "--wait", "--timeout", "3m"}
+	args = append(args, ImageFlags()...)
 	for _, s := range set {
 		args = append(args, "--set", s)
 	}
 	return Helm(ctx, c, args...)
+}
+
+// ImageFlags are those by which helm installs the image that BuildImage has made.
+func ImageFlags() []string {
+	return []string{"--set", "image.repository=" + repo, "--set", "image.tag=" + tag, "--set", "image.pullPolicy=Never"}
 }
 
 // PoolManifest is a pool of ten addresses of either family on the lab's LAN and an advertisement for it: the samples of
