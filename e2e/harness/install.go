@@ -19,6 +19,11 @@ const (
 
 // BuildImage builds the product from this tree into an image and loads it into every node of the lab.
 func BuildImage(ctx context.Context, c *cluster.Cluster) error {
+	return BuildImageAs(ctx, c, repo+":"+tag)
+}
+
+// BuildImageAs is BuildImage with a name of the caller's choice.
+func BuildImageAs(ctx context.Context, c *cluster.Cluster, name string) error {
 	root, err := render.Root()
 	if err != nil {
 		return err
@@ -27,8 +32,13 @@ func BuildImage(ctx context.Context, c *cluster.Cluster) error {
 	if err != nil {
 		return fmt.Errorf("building belfry: %w", err)
 	}
+	return LoadProgram(ctx, c, name, program)
+}
+
+// LoadProgram puts a program of ours into an image and loads it into every node of the lab.
+func LoadProgram(ctx context.Context, c *cluster.Cluster, name, program string) error {
 	tar, err := cluster.BuildImage(cluster.ImageSpec{
-		Name: repo + ":" + tag, Files: map[string]string{"/belfry": program}, Entrypoint: []string{"/belfry"}, User: "65532:65532",
+		Name: name, Files: map[string]string{"/belfry": program}, Entrypoint: []string{"/belfry"}, User: "65532:65532",
 	})
 	if err != nil {
 		return fmt.Errorf("building the image: %w", err)

@@ -86,8 +86,8 @@ func kubectl(ctx context.Context, t *testing.T, args ...string) string {
 	return out
 }
 
-// clean removes the release and everything that outlives it, so that the next test begins on a cluster that has never seen
-// Belfry.
+// clean removes the release or manifest and everything that outlives it, so that the next test begins on a cluster that has
+// never seen Belfry.
 func clean(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
@@ -95,13 +95,11 @@ func clean(t *testing.T) {
 	if _, err := helm(ctx, "uninstall", harness.Release, "--ignore-not-found", "--wait"); err != nil {
 		t.Error(err)
 	}
-	crds := strings.Fields(kubectl(ctx, t, "get", "crds", "-o", "name"))
-	for _, args := range [][]string{
-		append([]string{"delete", "--ignore-not-found"}, crds...),
-		{"delete", "namespace", harness.Namespace, "--ignore-not-found"},
-	} {
-		if len(args) > 2 {
-			kubectl(ctx, t, args...)
+	kubectl(ctx, t, "delete", "namespace", harness.Namespace, "--ignore-not-found")
+	const kinds = "crds,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
+	for _, o := range strings.Fields(kubectl(ctx, t, "get", kinds, "-o", "name")) {
+		if strings.Contains(o, "belfry") {
+			kubectl(ctx, t, "delete", o)
 		}
 	}
 }

@@ -24,38 +24,58 @@ import (
 func TestQuickstartPage(t *testing.T) {
 	ctx := within(t)
 	t.Cleanup(func() { clean(t) })
-	root, err := render.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	page, err := os.ReadFile(filepath.Join(root, "docs", "quickstart.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?ms)^```sh\n(.*?)^```").FindAllStringSubmatch(string(page), -1)
+	blocks := blocksOf(t, "quickstart.md")
 	if len(blocks) < 7 {
 		t.Fatalf("%d blocks were found; the search is broken", len(blocks))
 	}
-	env := append(lab.Env(), "PATH="+wrappers(t)+":"+os.Getenv("PATH"))
+	env := environment(t)
 	for _, b := range blocks {
-		cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", here(b[1]))
-		cmd.Dir, cmd.Env = root, env
-		out, err := cmd.CombinedOutput()
-		t.Logf("$ %s%s", here(b[1]), out)
-		if err != nil {
-			t.Fatalf("%s: %v", b[1], err)
-		}
+		out := run(ctx, t, env, b)
 		for command, words := range map[string]string{
 			"curl":           "pod=web-",
 			"helm test":      "is announced by n",
 			"helm uninstall": "ipaddresspool.belfry.dev/quickstart",
 			"get service":    lab.Addr4(240).String(),
 		} {
-			if strings.Contains(b[1], command) && !strings.Contains(string(out), words) {
+			if strings.Contains(b, command) && !strings.Contains(out, words) {
 				t.Errorf("%s did not say %q", command, words)
 			}
 		}
 	}
+}
+
+// blocksOf returns the shell commands of a page, block by block.
+func blocksOf(t *testing.T, page string) (blocks []string) {
+	t.Helper()
+	root, err := render.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(root, "docs", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```").FindAllStringSubmatch(string(text), -1) {
+		blocks = append(blocks, b[1])
+	}
+	return blocks
+}
+
+// run runs a block of commands in the root of the repository; a command that fails fails the test.
+func run(ctx context.Context, t *testing.T, env []string, block string) string {
+	t.Helper()
+	root, err := render.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", here(block))
+	cmd.Dir, cmd.Env = root, env
+	out, err := cmd.CombinedOutput()
+	t.Logf("$ %s%s", here(block), out)
+	if err != nil {
+		t.Fatalf("%s: %v", block, err)
+	}
+	return string(out)
 }
 
 // here replaces what is of a home by what is of the lab.
@@ -63,6 +83,12 @@ func here(block string) string {
 	block = regexp.MustCompile(`192\.168\.1\.(\d+)`).ReplaceAllString(block, strings.TrimSuffix(lab.Addr4(1).String(), "1")+"$1")
 	block = strings.ReplaceAll(block, "--image=nginx", "--image="+cluster.WebImage)
 	return strings.ReplaceAll(block, "--port=80", "--port=80 --target-port=8080")
+}
+
+// environment is that of somebody who sits before the cluster.
+func environment(t *testing.T) []string {
+	t.Helper()
+	return append(lab.Env(), "PATH="+wrappers(t)+":"+os.Getenv("PATH"))
 }
 
 // wrappers returns a directory with kubectl, with a helm that installs the image of these sources, and with a curl that
