@@ -115,12 +115,16 @@ preflight: ## check that the tests can run here: Linux, root, go, gcc, git
 ##@ Test
 
 .PHONY: test
-test: test-unit test-integration test-e2e ## run all tests: unit, integration, e2e
+test: test-unit test-fuzz test-integration test-e2e ## run all tests: unit, fuzz, integration, e2e
 
 .PHONY: test-unit
 test-unit: preflight $(HELM) ## run the tests of single packages, on fakes and in network namespaces
 	$(call say,unit tests)
 	@packages=$$($(UNIT)); go test -race -timeout 10m $$packages
+
+.PHONY: test-fuzz
+test-fuzz: ## run the fuzz targets of the allocator for a fixed number of inputs
+	@tools/fuzz.sh 3000x ./internal/alloc
 
 .PHONY: test-integration
 test-integration: preflight $(HELM) ## run the tests against a real kube-apiserver

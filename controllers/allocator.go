@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -32,6 +33,7 @@ type allocator struct {
 	used         *usedByCluster
 	speakers     speakers
 	inbox        *inbox
+	witness      *witness
 	services     lane
 	reservations lane
 	metrics      *metrics
@@ -43,14 +45,16 @@ type allocator struct {
 	snap      *spec.Snapshot
 	probs     []spec.Problem
 	forbidden []alloc.Forbidden
+	gaps      []gap
 	shown     map[string]poolFacts               // pools that the metrics show
 	since     map[types.NamespacedName]time.Time // first seen without addresses
 
-	free    map[string]alloc.Usage // when all had what they could have
-	helped  bool                   // something changed that may help those who lack an address
-	known   byNamespace            // reservations
-	leaving keySet                 // Services that wait for speakers to be silent
-	touched map[string]bool        // namespaces in which a reservation's addresses may have come into other hands
+	settled map[types.NamespacedName]string // versions at which Services say all that they are to say
+	free    map[string]alloc.Usage          // when all had what they could have
+	helped  bool                            // something changed that may help those who lack an address
+	known   byNamespace                     // reservations
+	leaving keySet                          // Services that wait for speakers to be silent
+	touched map[string]bool                 // namespaces in which a reservation's addresses may have come into other hands
 }
 
 // lane is the way of one kind of object to the API server.
@@ -79,8 +83,11 @@ func (a *allocator) firstPass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.used.logUnknown(ctx, a.log); err != nil {
+	if a.gaps, err = a.used.gaps(ctx); err != nil {
 		return err
+	}
+	for _, g := range a.gaps {
+		a.log.Info("something of the cluster is not known", "reason", g.String())
 	}
 	var services corev1.ServiceList
 	var reservations v1beta1.IPReservationList
@@ -107,7 +114,7 @@ func (a *allocator) firstPass(ctx context.Context) error {
 	return nil
 }
 
-// recall takes in when addresses were freed, as the pools remember it.
+// recall takes in when addresses were freed, as the pools remember it and as this process has seen it.
 func (a *allocator) recall() {
 	for i := range a.conf.Pools {
 		var freed []alloc.Freed
@@ -116,7 +123,9 @@ func (a *allocator) recall() {
 				freed = append(freed, alloc.Freed{Addr: ip, At: f.At.Time})
 			}
 		}
-		a.table.Recall(a.conf.Pools[i].Name, freed)
+		if p, usable := a.snap.Pool(a.conf.Pools[i].Name); usable {
+			a.table.Recall(p.Name, a.witness.addTo(freed, p))
+		}
 	}
 }
 
@@ -131,17 +140,36 @@ func (a *allocator) pass(ctx context.Context, d dirty) error {
 		if err != nil {
 			return err
 		}
+		if a.gaps, err = a.used.gaps(ctx); err != nil {
+			return err
+		}
 		d.all = a.configure(conf, used) || d.all
 	}
 	if d.speakers {
 		maps.Copy(d.services, a.leaving)
 	}
+	a.admit(ctx, d)
 	if err := a.widen(ctx, d); err != nil {
 		return err
 	}
 	a.serve(ctx, d)
 	a.metrics.pass(d.all)
 	return nil
+}
+
+// admit marks Services of which there is another version than the one that was looked at last. Most versions are echoes of
+// our own writes, known from the answers to them.
+func (a *allocator) admit(ctx context.Context, d dirty) {
+	for key := range d.moved {
+		version, known := a.settled[key]
+		if known {
+			s, err := a.objects.service(ctx, key, d.gone)
+			known = err == nil && s != nil && s.ResourceVersion == version
+		}
+		if !known {
+			d.services[key] = struct{}{}
+		}
+	}
 }
 
 // widen marks all that is in a dirty namespace, or everything.
@@ -174,12 +202,13 @@ func (a *allocator) widen(ctx context.Context, d dirty) error {
 func (a *allocator) configure(conf spec.Objects, used []spec.Occupied) bool {
 	snap, probs := spec.Parse(conf)
 	forbidden := forbiddenIn(snap.Pools, used)
-	changed := a.snap == nil || !reflect.DeepEqual(a.snap.Pools, snap.Pools) || !slices.Equal(a.forbidden, forbidden)
+	changed := a.snap == nil || !reflect.DeepEqual(a.snap.Pools, snap.Pools) || !slices.Equal(a.snap.Unusable, snap.Unusable) || !slices.Equal(a.forbidden, forbidden)
 	a.conf, a.snap, a.probs, a.forbidden = conf, snap, probs, forbidden
 	if changed {
 		a.table.SetTime(a.now())
 		a.table.SetForbidden(forbidden)
 		a.table.SetPools(snap.Pools)
+		a.table.SetUnusable(snap.Unusable)
 	}
 	return changed
 }
@@ -267,14 +296,16 @@ func (a *allocator) look(ctx context.Context, key types.NamespacedName, gone map
 	return nil
 }
 
-// disown takes what is ours off a Service that is not ours any more. One of type LoadBalancer that this process never
-// served belongs to another controller, perhaps to another Belfry. The address is free when the status shows it no more.
+// disown takes what is ours off a Service that is not ours any more: of another type, or of a class that the flags no
+// longer say. The address is free when the status shows it no more. On a Service of a foreign class it is the condition
+// that tells that we served it: whoever serves it may have written annotations.
 func (a *allocator) disown(s *corev1.Service) {
 	key := keyOf(s)
 	_, served := a.table.Verdict(key)
-	if served || s.Spec.Type != corev1.ServiceTypeLoadBalancer {
+	judged := meta.FindStatusCondition(s.Status.Conditions, v1beta1.ConditionAllocated) != nil
+	if served || judged || s.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		d := desired{}
-		if served && s.Annotations[v1beta1.AnnotationAllocatedFrom] != "" {
+		if (served || judged) && s.Annotations[v1beta1.AnnotationAllocatedFrom] != "" {
 			d.finalize = dropFinalizer
 		}
 		a.write(s, d, nil)
@@ -287,6 +318,7 @@ func (a *allocator) disown(s *corev1.Service) {
 // forget drops all that is known about a Service that is gone.
 func (a *allocator) forget(key types.NamespacedName) {
 	delete(a.leaving, key)
+	delete(a.settled, key)
 	a.services.outbox.drop(key)
 	a.services.retries.forget(key)
 	a.release(key)
@@ -353,7 +385,9 @@ func (a *allocator) conclude(ctx context.Context, s *corev1.Service, parsed *spe
 // write hands what differs to the writers.
 func (a *allocator) write(s *corev1.Service, d desired, v *alloc.Verdict) {
 	p, differs := diff(s, d)
+	delete(a.settled, keyOf(s))
 	if !differs {
+		a.settled[keyOf(s)] = s.ResourceVersion
 		a.services.outbox.drop(keyOf(s))
 		return
 	}
@@ -384,7 +418,7 @@ func (a *allocator) written(r result) {
 	a.metrics.write(of.kind, r.err)
 	if r.err != nil {
 		a.log.V(1).Info("not written", of.word, key.String(), "reason", r.err.Error())
-		of.retries.after(key, a.now())
+		a.failed(of, key, r)
 		return
 	}
 	of.retries.forget(key)
@@ -400,6 +434,21 @@ func (a *allocator) written(r result) {
 	a.account(r)
 }
 
+// failed has the object looked at again later. One that fails again and again needs somebody to act: its owner or whoever
+// runs the cluster is told, once until it succeeds.
+func (a *allocator) failed(of lane, key types.NamespacedName, r result) {
+	if errors.Is(r.err, errFenced) { // we do not lead any more
+		of.retries.after(key, a.now())
+		return
+	}
+	if !of.retries.after(key, a.now()) {
+		return
+	}
+	a.log.Error(r.err, "status refused again and again", of.word, key.String())
+	a.metrics.stuck.WithLabelValues(of.kind).Inc()
+	a.news.add(r.patch.about, notice{warning: true, reason: eventFailed, message: "the status cannot be written: " + r.err.Error()})
+}
+
 // account tells people and metrics about a write that succeeded.
 func (a *allocator) account(r result) {
 	a.news.add(r.after, r.patch.events...)
@@ -408,6 +457,7 @@ func (a *allocator) account(r result) {
 		return
 	}
 	a.metrics.verdict(v.Allocated, string(v.Reason))
+	a.tellKeepers(r)
 	if len(r.patch.fresh) == 0 {
 		return
 	}
@@ -416,6 +466,19 @@ func (a *allocator) account(r result) {
 		delete(a.since, v.Key)
 	}
 	a.log.Info("addresses assigned", "service", v.Key.String(), "address", addrsOf(v.Addresses))
+}
+
+// tellKeepers tells those who keep an address that another Service had too, when that one has let go of it.
+func (a *allocator) tellKeepers(r result) {
+	for _, l := range r.patch.verdict.Lost {
+		if !slices.Contains(r.patch.lost, l.Addr) || l.To.Name == "" {
+			continue
+		}
+		a.log.Info("two had one address: the elder claim keeps it", "service", l.To.String(), "address", l.Addr.String(), "reason", r.patch.key.String())
+		if s, err := a.objects.service(context.Background(), l.To, nil); err == nil && s != nil {
+			a.news.add(s, notice{warning: true, reason: eventKept, message: fmt.Sprintf("keeps %s, which %s had too and has let go of", l.Addr, r.patch.key)})
+		}
+	}
 }
 
 func addrsOf(list []alloc.Assigned) []string {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -96,20 +95,28 @@ func (u *usedByCluster) addresses(ctx context.Context) ([]spec.Occupied, error) 
 	return slices.Compact(all), nil
 }
 
-// logUnknown tells once what could not be learnt.
-func (u *usedByCluster) logUnknown(ctx context.Context, log logr.Logger) error {
+// gap is something that could not be learnt about the cluster, against which pools are not checked then.
+type gap struct{ what, why, flag string }
+
+// String is the gap in words for whoever runs the cluster.
+func (g gap) String() string {
+	return fmt.Sprintf("%s are not known, because %s: pools are not checked against them; give %s", g.what, g.why, g.flag)
+}
+
+// gaps lists what could not be learnt.
+func (u *usedByCluster) gaps(ctx context.Context) (list []gap, _ error) {
 	if !u.cidrs && len(u.services) == 0 {
-		log.Info("Service CIDRs not known: pools are not checked against them; give --service-cidrs", "reason", "ServiceCIDR is not served")
+		list = append(list, gap{"Service CIDRs", "ServiceCIDR is not served", "--service-cidrs"})
 	}
 	var nodes corev1.NodeList
 	if err := u.cache.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("listing Nodes: %w", err)
+		return nil, fmt.Errorf("listing Nodes: %w", err)
 	}
 	some := slices.ContainsFunc(nodes.Items, func(n corev1.Node) bool { return len(n.Spec.PodCIDRs) > 0 })
 	if !some && len(u.pods) == 0 {
-		log.Info("Pod CIDRs not known: pools are not checked against them; give --pod-cidrs", "reason", "no Node has spec.podCIDRs")
+		list = append(list, gap{"pod CIDRs", "no Node has spec.podCIDRs", "--pod-cidrs"})
 	}
-	return nil
+	return list, nil
 }
 
 // foreign tells whether another controller gives the Service its addresses.

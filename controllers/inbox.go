@@ -32,6 +32,7 @@ type dirty struct {
 	speakers     bool                // what speakers say, or which there are
 	namespaces   map[string]struct{} // all that is in these
 	services     keySet              // these Services
+	moved        keySet              // Services of which the cache has another version; it may be one that was looked at
 	reservations keySet
 	gone         map[types.UID]struct{} // incarnations of either that do not exist any more
 }
@@ -39,7 +40,7 @@ type dirty struct {
 type keySet = map[types.NamespacedName]struct{}
 
 func newDirty() dirty {
-	return dirty{namespaces: map[string]struct{}{}, services: keySet{}, reservations: keySet{}, gone: map[types.UID]struct{}{}}
+	return dirty{namespaces: map[string]struct{}{}, services: keySet{}, moved: keySet{}, reservations: keySet{}, gone: map[types.UID]struct{}{}}
 }
 
 func newInbox(c kube.Classes) *inbox {
@@ -101,7 +102,7 @@ func (b *inbox) onServices() toolscache.ResourceEventHandler {
 // markService marks a Service; of one that is not ours the addresses count, because nobody else may have them.
 func (b *inbox) markService(s *corev1.Service, was []corev1.LoadBalancerIngress) {
 	b.put(func(d *dirty) {
-		d.services[keyOf(s)] = struct{}{}
+		d.moved[keyOf(s)] = struct{}{}
 		moved := !reflect.DeepEqual(s.Status.LoadBalancer.Ingress, was)
 		d.config = d.config || moved && foreign(b.classes, s)
 	})

@@ -19,6 +19,7 @@ type metrics struct {
 	assignments *prometheus.CounterVec
 	duration    prometheus.Histogram
 	writes      *prometheus.CounterVec
+	stuck       *prometheus.CounterVec
 	passes      *prometheus.CounterVec
 	pending     prometheus.Gauge
 }
@@ -40,8 +41,12 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}),
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "belfry_api_writes_total",
-			Help: "Writes to the API server by kind and result (ok, conflict, gone, timeout, fenced, error).",
+			Help: "Writes to the API server by kind and result (ok, conflict, gone, refused, timeout, fenced, error).",
 		}, []string{"kind", "result"}),
+		stuck: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "belfry_stuck_writes_total",
+			Help: "How often an object (a Service, an IPReservation, a pool's status) could not be written several times in a row, by kind.",
+		}, []string{"kind"}),
 		passes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "belfry_passes_total",
 			Help: "Passes of the allocator, by whether every Service was looked at.",
@@ -51,7 +56,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Services that lack an address.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{m.addresses, m.assignments, m.duration, m.writes, m.passes, m.pending} {
+	for _, c := range []prometheus.Collector{m.addresses, m.assignments, m.duration, m.writes, m.stuck, m.passes, m.pending} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -74,6 +79,8 @@ func resultOf(err error) string {
 		return "conflict"
 	case apierrors.IsNotFound(err):
 		return "gone"
+	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		return "refused"
 	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err), errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
 	}

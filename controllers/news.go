@@ -18,6 +18,7 @@ const (
 type news struct {
 	tell  func(client.Object, notice)
 	queue []item
+	next  time.Time // the next few are told then, however much else happens meanwhile
 }
 
 type item struct {
@@ -26,6 +27,9 @@ type item struct {
 }
 
 func (n *news) add(about client.Object, list ...notice) {
+	if len(n.queue) == 0 {
+		n.next = time.Now().Add(tellEvery)
+	}
 	for _, x := range list {
 		n.queue = append(n.queue, item{about, x})
 	}
@@ -37,7 +41,7 @@ func (n *news) some() {
 	for _, x := range n.queue[:count] {
 		n.tell(x.about, x.notice)
 	}
-	n.queue = n.queue[count:]
+	n.queue, n.next = n.queue[count:], time.Now().Add(tellEvery)
 }
 
 // rest tells what is left, of a long queue the first part only: nobody waits for the end of a leader because of events.
@@ -53,5 +57,5 @@ func (n *news) due(busy bool) <-chan time.Time {
 	if busy || len(n.queue) == 0 {
 		return nil
 	}
-	return time.After(tellEvery)
+	return time.After(time.Until(n.next))
 }

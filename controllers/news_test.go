@@ -32,3 +32,20 @@ func TestNewsWait(t *testing.T) {
 		}
 	})
 }
+
+// TestNewsAreToldOnABusyDay: that other things happen all the time does not put them off.
+func TestNewsAreToldOnABusyDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &news{tell: func(client.Object, notice) {}}
+		n.add(web(), notice{reason: "a"})
+		for range 9 {
+			time.Sleep(tellEvery / 10)
+			n.add(web(), notice{reason: "b"})
+			n.due(false)
+		}
+		began := time.Now()
+		if <-n.due(false); time.Since(began) != tellEvery/10 {
+			t.Errorf("%v more to wait", time.Since(began))
+		}
+	})
+}

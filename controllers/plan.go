@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/alloc"
@@ -25,6 +26,8 @@ const (
 	eventReleased = "AddressReleased"
 	// eventFailed: it cannot have what it asks for; the message begins with the reason.
 	eventFailed = "AssignmentFailed"
+	// eventKept: it keeps an address that another Service had too, which has let go of it.
+	eventKept = "AddressKept"
 )
 
 // desired is what a Service is to say about its addresses. The zero value: nothing of ours.
@@ -34,14 +37,16 @@ type desired struct {
 	moved     string // annotation; empty: none
 	finalize  finalize
 	condition *metav1.Condition
+	keepers   []alloc.Lost // who has what is taken away
 }
 
 // patch is one write to a Service or reservation: all that differs between what it says and what it is to say. It applies
 // only to the version that it was computed from.
 type patch struct {
 	key      types.NamespacedName
-	reserves bool   // it is a reservation's
-	body     []byte // JSON merge patch of the status subresource
+	about    client.Object // the version that it was computed from
+	reserves bool          // it is a reservation's
+	body     []byte        // JSON merge patch of the status subresource
 	events   []notice
 	fresh    []netip.Addr   // addresses that it has after this write and had not before
 	lost     []netip.Addr   // addresses that it had before and has no more
@@ -59,6 +64,7 @@ type notice struct {
 func wish(o *corev1.Service, v alloc.Verdict, now time.Time) desired {
 	d := desired{
 		moved:     v.Reallocated,
+		keepers:   v.Lost,
 		condition: conditionOf(v1beta1.ConditionAllocated, v, o.Generation, o.Status.Conditions, now),
 	}
 	var pools []string
@@ -99,7 +105,7 @@ func shows(o *corev1.Service) bool {
 
 // diff returns the write that makes o say what is desired; false when it does already.
 func diff(o *corev1.Service, d desired) (patch, bool) {
-	p := patch{key: keyOf(o)}
+	p := patch{key: keyOf(o), about: o}
 	metadata := map[string]any{"uid": o.UID, "resourceVersion": o.ResourceVersion}
 	status := map[string]any{}
 	changed := false
@@ -200,7 +206,13 @@ func noticesOf(o *corev1.Service, d desired) []notice {
 	if shows(o) {
 		lost = minus(heldBy(o), d.addrs)
 	}
-	return changes(lost, minus(d.addrs, heldBy(o)), d.from, o.Status.Conditions, d.condition)
+	out := changes(lost, minus(d.addrs, heldBy(o)), d.from, o.Status.Conditions, d.condition)
+	for _, k := range d.keepers {
+		if len(out) > 0 && out[0].reason == eventReleased && slices.Contains(lost, k.Addr) {
+			out[0].message += fmt.Sprintf("; %s belongs to %s, which had it first", k.Addr, k.Winner)
+		}
+	}
+	return out
 }
 
 func changes(lost, got []netip.Addr, pools string, old []metav1.Condition, c *metav1.Condition) (out []notice) {

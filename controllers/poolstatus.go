@@ -17,6 +17,7 @@ const (
 	reasonOverlapsCluster = "OverlapsCluster" // it is in use but for addresses that the cluster uses itself
 	reasonNoneFree        = "NoneFree"
 	reasonSomeFree        = "SomeFree"
+	reasonNotKnown        = "ClusterCIDRsNotKnown"
 )
 
 // endless is the number of addresses from which on they are not counted for people.
@@ -62,10 +63,16 @@ func (f poolFacts) inWords(four, six int64) string {
 
 func (f poolFacts) ready() metav1.Condition {
 	words := "its addresses may be assigned"
-	if n := f.usage.Outside; n > 0 {
-		words += fmt.Sprintf("; %d more are still held that it does not contain any more", n)
+	if f.disabled {
+		words = "it is disabled: nothing new is assigned, and who holds an address keeps it"
 	}
 	c := ready(f.objectFacts, words)
+	switch n := f.usage.Outside; {
+	case n > 0 && f.problem == nil:
+		c.Message += fmt.Sprintf("; still held outside of its ranges: %d", n)
+	case n > 0:
+		c.Message += fmt.Sprintf("; still held: %d", n)
+	}
 	if f.problem == nil && len(f.overlaps) > 0 {
 		c.Reason = reasonOverlapsCluster
 		c.Message += "; never handed out, because the cluster uses them itself: " + f.overlapsInWords()
@@ -77,7 +84,7 @@ func (f poolFacts) ready() metav1.Condition {
 // the cluster uses.
 func (f poolFacts) news(was *metav1.Condition, is metav1.Condition) []notice {
 	switch {
-	case f.problem != nil && (was == nil || was.Reason != is.Reason || was.Message != is.Message):
+	case f.problem != nil && (was == nil || was.Reason != is.Reason || !strings.HasPrefix(was.Message, f.problem.Message)):
 		return f.objectFacts.news()
 	case is.Reason == reasonOverlapsCluster && (was == nil || !strings.Contains(was.Message, f.overlapsInWords())):
 		return []notice{{warning: true, reason: is.Reason, message: is.Message}}
@@ -96,6 +103,16 @@ func (f poolFacts) overlapsInWords() string {
 		parts = append(parts, fmt.Sprintf("%s is %s", o.Range, o.What))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// unchecked says what the pool could not be checked against.
+func (f poolFacts) unchecked() metav1.Condition {
+	var words []string
+	for _, g := range f.gaps {
+		words = append(words, g.String())
+	}
+	return metav1.Condition{Type: v1beta1.ConditionUnchecked, Status: metav1.ConditionTrue, Reason: reasonNotKnown,
+		Message: strings.Join(words, "; "), ObservedGeneration: f.generation}
 }
 
 func (f poolFacts) exhausted() metav1.Condition {

@@ -85,7 +85,7 @@ func TestInboxRemembersNames(t *testing.T) {
 	b.markAll()
 	<-b.ready()
 	want := newDirty()
-	want.config, want.all, want.services, want.gone = true, true, keySet{named("web"): {}, named("db"): {}}, map[types.UID]struct{}{"2": {}}
+	want.config, want.all, want.services, want.moved, want.gone = true, true, keySet{named("db"): {}}, keySet{named("web"): {}}, map[types.UID]struct{}{"2": {}}
 	if diff := cmp.Diff(want, b.take(), cmp.AllowUnexported(dirty{})); diff != "" {
 		t.Error(diff)
 	}
@@ -99,14 +99,41 @@ func TestInboxRemembersNames(t *testing.T) {
 	}
 }
 
+// TestEchoesAreNotLookedAtAgain: of the versions that the cache brings only those count that nobody has looked at.
+func TestEchoesAreNotLookedAtAgain(t *testing.T) {
+	cache := fakeCache{named("web"): version("1", "100")}
+	a := &allocator{objects: newObjects(cache), settled: map[types.NamespacedName]string{named("web"): "100", named("gone"): "50"}}
+	for _, tc := range []struct {
+		name  string
+		moved string
+		rv    string
+		want  bool
+	}{
+		{"the version that was looked at", "web", "100", false},
+		{"a newer one", "web", "101", true},
+		{"one that is gone", "gone", "101", true},
+		{"one that was never looked at", "new", "101", true},
+	} {
+		cache[named("web")] = version("1", tc.rv)
+		d := newDirty()
+		d.moved[named(tc.moved)] = struct{}{}
+		a.admit(t.Context(), d)
+		if _, got := d.services[named(tc.moved)]; got != tc.want {
+			t.Errorf("%s: looked at %t", tc.name, got)
+		}
+	}
+}
+
 func TestRetriesBackOff(t *testing.T) {
 	r, now := newRetries(), time.Unix(1000, 0)
 	if _, due := r.wait(now); due {
 		t.Error("something is due before anything failed")
 	}
 	var waits []time.Duration
-	for range 12 {
-		r.after(named("a"), now)
+	for i := range 12 {
+		if stuck := r.after(named("a"), now); stuck != (i+1 == stuckAfter) {
+			t.Errorf("failure %d: stuck %t", i+1, stuck)
+		}
 		d, due := r.wait(now)
 		if !due {
 			t.Fatal("nothing is due")

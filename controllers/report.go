@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"sync/atomic"
@@ -40,8 +41,10 @@ type objectFacts struct {
 type poolFacts struct {
 	objectFacts
 	ranges   []spec.Range
+	disabled bool
 	usage    alloc.Usage
 	freed    []alloc.Freed
+	gaps     []gap             // what it could not be checked against
 	overlaps []alloc.Forbidden // addresses of it that the cluster uses itself
 }
 
@@ -54,9 +57,9 @@ func (a *allocator) publish() {
 	f := &facts{pools: map[string]poolFacts{}, l2: map[string]objectFacts{}}
 	for i := range a.conf.Pools {
 		o := &a.conf.Pools[i]
-		pf := poolFacts{objectFacts: objectFacts{o.Generation, problems["IPAddressPool/"+o.Name]}, usage: a.table.Usage(o.Name), freed: a.table.Freed(o.Name)}
+		pf := poolFacts{objectFacts: objectFacts{o.Generation, problems["IPAddressPool/"+o.Name]}, gaps: a.gaps, usage: a.table.Usage(o.Name), freed: a.table.Freed(o.Name)}
 		if p, found := a.snap.Pool(o.Name); found {
-			pf.ranges, pf.overlaps = p.Ranges, alloc.Forbids(a.forbidden, p.Ranges)
+			pf.ranges, pf.disabled, pf.overlaps = p.Ranges, p.Disabled, alloc.Forbids(a.forbidden, p.Ranges)
 		}
 		f.pools[o.Name] = pf
 		a.metrics.pool(o.Name, pf.usage)
@@ -70,7 +73,7 @@ func (a *allocator) publish() {
 		}
 	}
 	a.shown = f.pools
-	a.metrics.pending.Set(float64(len(a.table.Pending())))
+	a.metrics.pending.Set(float64(a.table.Lacking()))
 	a.report.take(f)
 }
 
@@ -82,6 +85,7 @@ type reporter struct {
 	metrics *metrics
 	tell    func(client.Object, notice)
 
+	failures  map[string]int // in a row, by kind and name
 	facts     atomic.Pointer[facts]
 	wake      chan struct{}
 	allocated chan struct{} // closed when no more facts will come
@@ -180,6 +184,11 @@ func (r *reporter) pool(ctx context.Context, o *v1beta1.IPAddressPool, f poolFac
 	} else {
 		meta.RemoveStatusCondition(&o.Status.Conditions, v1beta1.ConditionExhausted)
 	}
+	if len(f.gaps) > 0 {
+		meta.SetStatusCondition(&o.Status.Conditions, f.unchecked())
+	} else {
+		meta.RemoveStatusCondition(&o.Status.Conditions, v1beta1.ConditionUnchecked)
+	}
 	if equality.Semantic.DeepEqual(was, o.Status) {
 		return nil
 	}
@@ -226,13 +235,31 @@ func (r *reporter) write(ctx context.Context, o client.Object, status any, news 
 	}
 	err = r.client.Status().Patch(context.WithoutCancel(ctx), o, client.RawPatch(types.MergePatchType, body))
 	r.metrics.write(kind, err)
-	if err != nil {
-		return fmt.Errorf("writing the status of %s %s: %w", kind, o.GetName(), err)
+	if err := r.streak(kind, o.GetName(), err); err != nil {
+		return err
 	}
 	for _, n := range news {
 		r.tell(o, n)
 	}
 	return nil
+}
+
+// streak counts failures in a row, and tells of many once. A fenced write says nothing about the object.
+func (r *reporter) streak(kind, name string, err error) error {
+	of := kind + "/" + name
+	if err == nil {
+		delete(r.failures, of)
+		return nil
+	}
+	err = fmt.Errorf("writing the status of %s %s: %w", kind, name, err)
+	if errors.Is(err, errFenced) {
+		return err
+	}
+	if r.failures[of]++; r.failures[of] == stuckAfter {
+		r.log.Error(err, "status refused again and again")
+		r.metrics.stuck.WithLabelValues(kind).Inc()
+	}
+	return err
 }
 
 // news is what is worth an event when the condition has changed.

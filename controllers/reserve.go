@@ -89,7 +89,7 @@ func diffReservation(o *v1beta1.IPReservation, v alloc.Verdict, holder string, n
 	if same {
 		return patch{}, false
 	}
-	p := patch{key: keyOf(o), reserves: true, verdict: &v}
+	p := patch{key: keyOf(o), about: o, reserves: true, verdict: &v}
 	p.body, _ = json.Marshal(map[string]any{ // strings and API types: cannot fail
 		"metadata": map[string]any{"uid": o.UID, "resourceVersion": o.ResourceVersion},
 		"status":   map[string]any{"addresses": addrs, "pools": pools, "holder": orNull(holder), "conditions": []any{c}},

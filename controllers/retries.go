@@ -13,6 +13,9 @@ const (
 	lastRetry  = 10 * time.Second
 )
 
+// stuckAfter is how many failures in a row are no passing trouble any more: the back-off has then lasted about three seconds.
+const stuckAfter = 8
+
 // retries remembers which Services to look at again, and when.
 type retries struct {
 	failures map[types.NamespacedName]int
@@ -24,8 +27,9 @@ func newRetries() *retries {
 	return &retries{failures: map[types.NamespacedName]int{}, due: map[types.NamespacedName]time.Time{}}
 }
 
-// after notes one more failure.
-func (r *retries) after(key types.NamespacedName, now time.Time) {
+// after notes one more failure, and tells whether it is the one by which the object counts as stuck: true once until all
+// is well again.
+func (r *retries) after(key types.NamespacedName, now time.Time) (stuck bool) {
 	d := min(firstRetry<<min(r.failures[key], 16), lastRetry)
 	r.failures[key]++
 	at := now.Add(d + rand.N(d/2)) // #nosec G404 -- spreads load, keeps no secret
@@ -33,6 +37,7 @@ func (r *retries) after(key types.NamespacedName, now time.Time) {
 	if r.next.IsZero() || at.Before(r.next) {
 		r.next = at
 	}
+	return r.failures[key] == stuckAfter
 }
 
 // forget says that all is well again.

@@ -49,18 +49,22 @@ func (s *service) Start(ctx context.Context) error {
 	if err := s.listen(ctx); err != nil { // before the first list, so that nothing after it is missed
 		return err
 	}
-	if err := s.firstPass(ctx); err != nil {
-		return fmt.Errorf("building the table of addresses: %w", err)
-	}
-	s.log.Info("leading", "service", len(s.objects.ahead), "pool", len(s.snap.Pools))
 	results := s.startWriters(ctx)
-	err := s.loop(ctx, results)
+	err := s.lead(ctx, results)
 	s.services.outbox.close()
 	s.reservations.outbox.close()
 	for range results { // until the last write has returned
 	}
 	s.news.rest()
 	return err
+}
+
+func (s *service) lead(ctx context.Context, results <-chan result) error {
+	if err := s.firstPass(ctx); err != nil { // the writers begin before it ends, but not before everybody's verdict is known
+		return fmt.Errorf("building the table of addresses: %w", err)
+	}
+	s.log.Info("leading", "service", len(s.objects.ahead), "pool", len(s.snap.Pools))
+	return s.loop(ctx, results)
 }
 
 func (s *service) listen(ctx context.Context) error {
@@ -86,6 +90,9 @@ func (s *service) loop(ctx context.Context, results <-chan result) error {
 			return nil
 		case r := <-results:
 			s.written(r)
+			for range len(results) { // those that are there already, so that one pass serves all
+				s.written(<-results)
+			}
 		case <-s.news.due(s.services.outbox.waiting()):
 			s.news.some()
 		case <-s.alarm():

@@ -161,6 +161,9 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 			return fmt.Errorf("adding %T: %w", r, err)
 		}
 	}
+	if err := addWitness(mgr, s.witness); err != nil {
+		return err
+	}
 	return addChecks(mgr, s.watched())
 }
 
@@ -168,8 +171,8 @@ func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, 
 	return &service{
 		allocator: &allocator{
 			log: o.Log.WithName("allocator"), classes: o.Classes, now: time.Now, live: mgr.GetAPIReader(),
-			objects: newObjects(mgr.GetCache()), inbox: newInbox(o.Classes), services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
-			metrics: m, report: rep, news: news{tell: tell}, table: alloc.New(), since: map[types.NamespacedName]time.Time{},
+			objects: newObjects(mgr.GetCache()), inbox: newInbox(o.Classes), witness: &witness{now: time.Now}, services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
+			metrics: m, report: rep, news: news{tell: tell}, table: alloc.New(), since: map[types.NamespacedName]time.Time{}, settled: map[types.NamespacedName]string{},
 			known: byNamespace{}, leaving: keySet{}, touched: map[string]bool{},
 		},
 		fence: f, cache: mgr.GetCache(), client: writer, fullEvery: o.FullPassEvery,
@@ -177,7 +180,7 @@ func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, 
 }
 
 func newReporter(mgr manager.Manager, o Options, writer client.Client, m *metrics, tell func(client.Object, notice)) *reporter {
-	return &reporter{log: o.Log.WithName("status"), cache: mgr.GetCache(), client: writer, metrics: m, tell: tell, wake: make(chan struct{}, 1), allocated: make(chan struct{})}
+	return &reporter{log: o.Log.WithName("status"), cache: mgr.GetCache(), client: writer, metrics: m, tell: tell, failures: map[string]int{}, wake: make(chan struct{}, 1), allocated: make(chan struct{})}
 }
 
 // newWriter returns the client for all that only a leader may write. It waits a little longer than the API server does.
@@ -221,6 +224,18 @@ func slimNode(o any) (any, error) {
 		n.Annotations, n.Status = nil, corev1.NodeStatus{Addresses: n.Status.Addresses}
 	}
 	return kube.Slim(o)
+}
+
+// addWitness has the witness look from the beginning, leader or not.
+func addWitness(mgr manager.Manager, w *witness) error {
+	informer, err := mgr.GetCache().GetInformer(context.Background(), &corev1.Service{}, cache.BlockUntilSynced(false))
+	if err == nil {
+		_, err = informer.AddEventHandler(w.onServices())
+	}
+	if err != nil {
+		return fmt.Errorf("watching Services: %w", err)
+	}
+	return nil
 }
 
 // addChecks makes a replica ready when its caches are, leader or not.

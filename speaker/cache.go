@@ -58,7 +58,7 @@ func slim(o any) (any, error) {
 
 // slimSlice keeps what spec.ParseEndpoints reads, once: a hundred alike endpoints on a node are one.
 func slimSlice(o *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
-	kept := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{
+	kept := &discoveryv1.EndpointSlice{AddressType: o.AddressType, ObjectMeta: metav1.ObjectMeta{
 		Namespace: o.Namespace, Name: o.Name, ResourceVersion: o.ResourceVersion,
 		Labels: map[string]string{discoveryv1.LabelServiceName: o.Labels[discoveryv1.LabelServiceName]},
 	}}

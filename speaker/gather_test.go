@@ -64,9 +64,9 @@ func TestServices(t *testing.T) {
 		rows = append(rows, row{s.Key.Name, s.Endpoints})
 	}
 	want := []row{
-		{"api", spec.Endpoints{Nodes: []string{"n3"}}},
+		{"api", spec.Endpoints{IPv4: spec.Backends{Nodes: []string{"n3"}}}},
 		{"bare", spec.Endpoints{}},
-		{"web", spec.Endpoints{Nodes: []string{"n1", "n2"}}},
+		{"web", spec.Endpoints{IPv4: spec.Backends{Nodes: []string{"n1", "n2"}}}},
 	}
 	if diff := cmp.Diff(want, rows, equalPrefixes); diff != "" {
 		t.Error(diff)

@@ -62,6 +62,8 @@ type IPAddressPoolSpec struct {
 	// Addresses of the pool: CIDRs, ranges and single addresses, IPv4 and IPv6 mixed as you like.
 	// Every address of a CIDR is used, the first and the last included.
 	//
+	// +kubebuilder:validation:items:XValidation:rule="!self.contains('/') || !isCIDR(self) || !self.startsWith('0.') && cidr(self).ip().isGlobalUnicast() && ['127.0.0.1', '169.254.0.1', '224.0.0.1', '255.255.255.255', '::1', 'fe80::1', 'ff00::1'].all(x, !cidr(self).containsIP(x))",messageExpression="'\"%s\" reaches into unspecified, loopback, link-local or multicast addresses, where no Service can be reached'.format([self])"
+	// +kubebuilder:validation:items:XValidation:rule="self.contains('/') || [self.substring(0, self.contains('-') ? self.indexOf('-') : size(self)).trim(), self.substring(self.indexOf('-') + 1).trim()].all(x, !isIP(x) || !x.startsWith('0.') && ip(x).isGlobalUnicast())",messageExpression="'\"%s\" reaches into unspecified, loopback, link-local or multicast addresses, where no Service can be reached'.format([self])"
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=256
 	// +listType=atomic

@@ -50,6 +50,8 @@ const (
 	ConditionReady = "Ready"
 	// ConditionExhausted on a pool tells whether it has no free address of some family left.
 	ConditionExhausted = "Exhausted"
+	// ConditionUnchecked on a pool is there while it is not known which addresses the cluster uses itself, and says which.
+	ConditionUnchecked = "Unchecked"
 	// ConditionReserved on an IPReservation tells whether it has the addresses it asks for, and if not, why.
 	ConditionReserved = "Allocated"
 )

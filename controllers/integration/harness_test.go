@@ -1,9 +1,11 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -128,9 +130,12 @@ type network struct {
 	loseAnswer atomic.Pointer[func(*http.Request) bool]
 	// refuse, when set, tells which requests never arrive.
 	refuse atomic.Pointer[func(*http.Request) bool]
+	// late, when set, tells for which requests the answer's body is not read on until the channel is closed.
+	late atomic.Pointer[lateness]
 
 	mu     sync.Mutex
 	writes map[string]int // "PATCH services/status"
+	heard  []byte         // what came in last by the watch of Services
 
 	watches   atomic.Int64                  // of Services
 	onTheWay  atomic.Int64                  // patches of Services
@@ -168,8 +173,47 @@ func (n *network) wrap(next http.RoundTripper) http.RoundTripper {
 			_ = answer.Body.Close()
 			return nil, errNetwork
 		}
+		if err == nil {
+			answer.Body = &lateBody{answer.Body, r, n}
+		}
 		return answer, err
 	})
+}
+
+// heardOf tells whether a watch of Services has brought the word.
+func (n *network) heardOf(word string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return bytes.Contains(n.heard, []byte(word))
+}
+
+// lateness is for which requests the news comes late, and until when.
+type lateness struct {
+	of    func(*http.Request) bool
+	until chan struct{}
+}
+
+// lateBody is a body, of a watch above all, whose news may come late.
+type lateBody struct {
+	io.ReadCloser
+	request *http.Request
+	net     *network
+}
+
+func (b *lateBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.request.URL.Query().Get("watch") != "" && resource(b.request.URL.Path) == "services" {
+		b.net.mu.Lock()
+		b.net.heard = append(b.net.heard, p[:n]...)
+		if l := len(b.net.heard); l > 1<<20 {
+			b.net.heard = bytes.Clone(b.net.heard[l-1<<16:])
+		}
+		b.net.mu.Unlock()
+	}
+	if l := b.net.late.Load(); l != nil && l.of(b.request) {
+		<-l.until
+	}
+	return n, err
 }
 
 func (n *network) observe(r *http.Request) {

@@ -32,7 +32,7 @@ func TestHolderKeepsItsAddress(t *testing.T) {
 	edit(t, pool, func(p *v1beta1.IPAddressPool) { p.Spec.Addresses = []v1beta1.AddressRange{"192.0.2.80"} })
 	hasReason(t, s, metav1.ConditionTrue, "PoolGone")
 	hasAddresses(t, s, "192.0.2.81")
-	if c := ready(t, pool, metav1.ConditionTrue, "Valid"); !strings.Contains(c.Message, "1 more") {
+	if c := ready(t, pool, metav1.ConditionTrue, "Valid"); !strings.Contains(c.Message, "outside of its ranges: 1") {
 		t.Errorf("the pool does not tell of the holder outside of it: %q", c.Message)
 	}
 	must(t, shared.client.Delete(t.Context(), pool))

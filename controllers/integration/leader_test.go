@@ -1,12 +1,15 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/belfry-lb/belfry/controllers"
@@ -159,4 +162,31 @@ func TestLeaderEndsWithWritesOnTheWay(t *testing.T) {
 	}
 	start(t)
 	allUnique(t, n+1)
+}
+
+// TestFreedBeforeTheLeaderWasKilled: what the killed leader could not write down any more, the standby has seen.
+func TestFreedBeforeTheLeaderWasKilled(t *testing.T) {
+	clean(t)
+	pool := newPool("rests", "192.0.2.195")
+	pool.Spec.ReuseCooldown = &metav1.Duration{Duration: time.Hour}
+	create(t, pool)
+	leader := start(t)
+	last, next := newService("last-user"), newService("next-user")
+	create(t, last)
+	hasAddresses(t, last, "192.0.2.195")
+	standby := start(t, quietly)
+	create(t, newService("marker", func(s *corev1.Service) { s.Spec.LoadBalancerClass = new("example.com/none") }))
+	eventually(t, "a warm standby", func() error {
+		if !standby.net.heardOf("marker") {
+			return errors.New("it has not heard of what was created last")
+		}
+		return nil
+	})
+	leader.kill()
+	must(t, shared.client.Delete(t.Context(), last))
+	create(t, next)
+	hasReason(t, next, metav1.ConditionFalse, "Resting")
+	if get(t, pool); len(pool.Status.Freed) > 1 {
+		t.Errorf("remembered: %v", pool.Status.Freed)
+	}
 }

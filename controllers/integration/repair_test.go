@@ -80,8 +80,9 @@ func TestTwoHoldersAreRepaired(t *testing.T) {
 	c := start(t)
 	hasAddresses(t, younger, "192.0.2.120")
 	hasAddresses(t, elder, "192.0.2.121")
-	hasEvent(t, younger, "AddressReleased", "192.0.2.121")
+	hasEvent(t, younger, "AddressReleased", "released 192.0.2.121; 192.0.2.121 belongs to default/z-elder-by-name, which had it first")
 	hasEvent(t, younger, "AddressAssigned", "192.0.2.120")
+	hasEvent(t, elder, "AddressKept", "keeps 192.0.2.121, which default/a-younger-by-name had too")
 
 	// The same while the controller runs: somebody writes over a status.
 	eventually(t, "a hostile write", func() error {

@@ -341,3 +341,29 @@ func TestColumns(t *testing.T) {
 		t.Errorf("available: %d", endless.Status.AvailableIPv6)
 	}
 }
+
+// TestUnknownCIDRs: a pool says what it could not be checked against, until that is known.
+func TestUnknownCIDRs(t *testing.T) {
+	clean(t)
+	p := newPool("unchecked", "10.51.0.0/31")
+	create(t, p)
+	c := start(t)
+	unchecked := func() *metav1.Condition {
+		get(t, p)
+		return meta.FindStatusCondition(p.Status.Conditions, v1beta1.ConditionUnchecked)
+	}
+	eventually(t, "the gap", func() error {
+		if u := unchecked(); u == nil || u.Status != metav1.ConditionTrue || !strings.Contains(u.Message, "no Node has spec.podCIDRs") || strings.Contains(u.Message, "Service") {
+			return fmt.Errorf("%+v", u)
+		}
+		return nil
+	})
+	must(t, c.stop())
+	start(t, func(o *controllers.Options) { o.PodCIDRs = []string{"10.52.0.0/16"} })
+	eventually(t, "no gap", func() error {
+		if u := unchecked(); u != nil {
+			return fmt.Errorf("%+v", u)
+		}
+		return nil
+	})
+}

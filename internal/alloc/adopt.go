@@ -8,6 +8,7 @@ import (
 // status that was seen before says nothing new about a family of which the table has promised an address since: it is an
 // old view, or the write is on its way. An address that the claim cannot keep is leaving.
 func (t *Table) adopt(id uint32, a *ask, fresh bool) {
+	t.outlive(id, a)
 	t.part(id)
 	c := t.claims.at(id)
 	stale := [2]bool{!fresh && t.has(id, 0), !fresh && t.has(id, 1)}
@@ -77,6 +78,22 @@ func (t *Table) trim(id uint32, a *ask, brought [2]bool) {
 	}
 }
 
+// outlive forgets losses that were told and that the status does not show any more.
+func (t *Table) outlive(id uint32, a *ask) {
+	if note := t.notes[id]; note != nil {
+		note.lost = slices.DeleteFunc(note.lost, func(l loss) bool { return l.told && !slices.Contains(a.Held, l.addr()) })
+	}
+}
+
+// told notes that the present verdict tells of all losses.
+func (t *Table) told(id uint32) {
+	if note := t.notes[id]; note != nil {
+		for i := range note.lost {
+			note.lost[i].told = true
+		}
+	}
+}
+
 // letGo drops an address, or keeps it from others while the status shows it.
 func (t *Table) letGo(h uint32, a *ask) {
 	if p := t.holdings.at(h); slices.Contains(a.Held, p.addr()) {
@@ -140,7 +157,11 @@ func (t *Table) wins(id uint32, h *holding, known bool) bool {
 func (t *Table) lose(id uint32, n number, winner uint32) {
 	note := t.note(id)
 	note.lost = slices.DeleteFunc(note.lost, func(l loss) bool { return l.number == n })
-	note.lost = append(note.lost, loss{n, t.called(winner)})
+	l := loss{number: n, winner: t.called(winner)}
+	if !t.claims.at(winner).reserves() {
+		l.toHolder = t.key(winner)
+	}
+	note.lost = append(note.lost, l)
 }
 
 // displace takes an address from its holder, who lacks something until it claims again. Its status may show the address

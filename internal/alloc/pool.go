@@ -81,6 +81,9 @@ func (t *Table) SetPools(pools []spec.Pool) {
 	}
 }
 
+// SetUnusable tells the table which pools exist though they are not among those of SetPools, for what it says about them.
+func (t *Table) SetUnusable(names []string) { t.unusable = slices.Clone(names) }
+
 // SetForbidden tells the table which addresses are never to be handed out. Who holds one keeps it.
 func (t *Table) SetForbidden(forbidden []Forbidden) {
 	if !slices.Equal(forbidden, t.forbidden) {

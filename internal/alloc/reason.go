@@ -6,7 +6,7 @@ import "github.com/belfry-lb/belfry/internal/spec"
 const (
 	// ReasonAllocated: the Service has every address that it asked for.
 	ReasonAllocated spec.Reason = "Allocated"
-	// ReasonPoolGone: the Service keeps an address that no pool contains any more. It still counts as allocated.
+	// ReasonPoolGone: the Service keeps an address that no pool contains any more, or none that can be used. It still counts as allocated.
 	ReasonPoolGone spec.Reason = "PoolGone"
 	// ReasonOneFamily: a PreferDualStack Service has one of its two addresses; the other comes when it becomes possible.
 	ReasonOneFamily spec.Reason = "OneFamily"

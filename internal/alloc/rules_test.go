@@ -315,7 +315,7 @@ func (w *town) shown(x netip.Addr) bool {
 func (w *town) checkLosses(k who, before []netip.Addr, v Verdict) {
 	a := w.asks[k]
 	for _, x := range before {
-		if slices.Contains(addrsIn(v), x) || strings.Contains(v.Message, x.String()+" belongs to") {
+		if slices.Contains(addrsIn(v), x) || slices.ContainsFunc(v.Lost, func(l Lost) bool { return l.Addr == x }) {
 			continue
 		}
 		if !slices.ContainsFunc(v.Addresses, func(y Assigned) bool { return spec.FamilyOf(y.Addr) == spec.FamilyOf(x) }) {

@@ -16,6 +16,7 @@ import (
 type Table struct {
 	now       time.Time
 	given     []spec.Pool // as SetPools got them
+	unusable  []string    // names of pools that exist but are not among them
 	forbidden []Forbidden
 	pools     map[string]*pool
 	byID      map[uint32]*pool
@@ -46,7 +47,9 @@ type note struct {
 // loss is an address that went to an elder claim.
 type loss struct {
 	number
-	winner string
+	winner   string               // in words
+	toHolder types.NamespacedName // the winning Service; zero for a reservation
+	told     bool
 }
 
 // New returns a table without pools and claims.
@@ -138,6 +141,7 @@ func (t *Table) conclude(id uint32, a *ask, done bool) Verdict {
 		t.explain(id, a)
 	}
 	delete(t.displaced, id)
+	t.told(id)
 	return t.verdict(id)
 }
 
@@ -225,6 +229,16 @@ func (t *Table) wakeTakers(reservation uint32, a *ask) {
 
 // Pending returns the Services that lack something, the one created first coming first, then by namespace and name.
 func (t *Table) Pending() []types.NamespacedName { return t.pending(false) }
+
+// Lacking returns how many Services Pending would return.
+func (t *Table) Lacking() (count int) {
+	for id, n := range t.notes {
+		if n.lacks && !t.claims.at(id).reserves() {
+			count++
+		}
+	}
+	return count
+}
 
 // PendingReservations is the same of reservations.
 func (t *Table) PendingReservations() []types.NamespacedName { return t.pending(true) }

@@ -234,6 +234,54 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+func TestLacking(t *testing.T) {
+	table := New()
+	table.SetPools([]spec.Pool{newPool(t, "a", "192.0.2.0")})
+	table.ClaimAll([]spec.Service{svc("a"), svc("b"), svc("c")}, reservation("r", 1, v4))
+	if got := table.Lacking(); got != 2 || len(table.Pending()) != got || len(table.PendingReservations()) != 1 {
+		t.Errorf("%d lack an address; Services %v, reservations %v", got, table.Pending(), table.PendingReservations())
+	}
+}
+
+// TestWhereThePoolIs: a holder is told what became of its pool.
+func TestWhereThePoolIs(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		pools    []spec.Pool
+		unusable []string
+		reason   spec.Reason
+		want     string
+	}{
+		{"there", []spec.Pool{newPool(t, "a", "192.0.2.0/30")}, nil, ReasonAllocated, "192.0.2.1 from pool a"},
+		{"shrunk", []spec.Pool{newPool(t, "a", "192.0.2.0")}, nil, ReasonPoolGone, "192.0.2.1 is kept, though pool a no longer contains it"},
+		{"unusable", nil, []string{"a"}, ReasonPoolGone, "192.0.2.1 is kept, though its pool a cannot be used: see the pool's condition Ready"},
+		{"gone", nil, []string{"b"}, ReasonPoolGone, "192.0.2.1 is kept, though its pool a is gone"},
+	} {
+		table := New()
+		table.SetPools(c.pools)
+		table.SetUnusable(c.unusable)
+		if v := table.Claim(svc("s", holds("192.0.2.1@a"))); v.Message != c.want || v.Reason != c.reason || !v.Allocated {
+			t.Errorf("%s: %+v", c.name, v)
+		}
+	}
+}
+
+// TestLost: who keeps an address that two had is told with the verdict of the other.
+func TestLost(t *testing.T) {
+	table := New()
+	table.SetPools([]spec.Pool{newPool(t, "a", "192.0.2.0/30")})
+	elder, younger := svc("elder", holds("192.0.2.1"), since(1)), svc("younger", holds("192.0.2.1"), since(2))
+	for _, v := range table.ClaimAll([]spec.Service{younger, elder}) {
+		var want []Lost
+		if v.Key == younger.Key {
+			want = []Lost{{elder.Held[0], "default/elder", elder.Key}}
+		}
+		if d := cmp.Diff(want, v.Lost, cmp.Comparer(sameAddr)); d != "" {
+			t.Errorf("%s: %s", v.Key, d)
+		}
+	}
+}
+
 func TestRelease(t *testing.T) {
 	table := New()
 	table.SetPools([]spec.Pool{newPool(t, "a", "192.0.2.0/31", "2001:db8::/127")})

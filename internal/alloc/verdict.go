@@ -3,6 +3,7 @@ package alloc
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -15,6 +16,14 @@ type Assigned struct {
 	Pool string // remembered even if the pool is gone
 }
 
+// Lost is an address that two had, and which of them keeps it. It is for events: what a condition says must not depend on
+// what was before.
+type Lost struct {
+	Addr   netip.Addr
+	Winner string               // who keeps it, in words
+	To     types.NamespacedName // the Service that keeps it; zero when it is a reservation
+}
+
 // Verdict is what a Service should hold now, and why not more.
 type Verdict struct {
 	Key       types.NamespacedName
@@ -22,6 +31,8 @@ type Verdict struct {
 	Allocated bool        // it has all that it asked for; of PreferDualStack, one address is enough
 	Reason    spec.Reason // one of this package's
 	Message   string      // plain words with names and values; the same as long as nothing changes
+
+	Lost []Lost // addresses that an elder claim has taken or keeps; told until the status shows them no more
 
 	Reallocated string // the value of spec.Service.Reallocate that these addresses follow; to be written with them
 }
@@ -52,6 +63,9 @@ func (t *Table) verdict(id uint32) Verdict {
 	if n := t.notes[id]; n != nil {
 		v.Allocated = v.Allocated && !n.refused
 		v.Reason, text = n.add(v.Reason, text)
+		for _, l := range n.lost {
+			v.Lost = append(v.Lost, Lost{l.addr(), l.winner, l.toHolder})
+		}
 	}
 	v.Message = string(text)
 	return v
@@ -75,6 +89,8 @@ func (t *Table) describe(text []byte, h *holding) []byte {
 		return append(append(text, " from pool "...), p.name...)
 	case p.live:
 		return fmt.Appendf(text, " is kept, though pool %s no longer contains it", p.name)
+	case slices.Contains(t.unusable, p.name):
+		return fmt.Appendf(text, " is kept, though its pool %s cannot be used: see the pool's condition Ready", p.name)
 	default:
 		return fmt.Appendf(text, " is kept, though its pool %s is gone", p.name)
 	}
@@ -84,9 +100,6 @@ func (t *Table) describe(text []byte, h *holding) []byte {
 func (n *note) add(reason spec.Reason, text []byte) (spec.Reason, []byte) {
 	if n.reason != "" {
 		reason, text = n.reason, append(separate(text), n.message...)
-	}
-	for _, l := range n.lost {
-		text = fmt.Appendf(separate(text), "%s belongs to %s, which had it first", l.addr(), l.winner)
 	}
 	return reason, text
 }

@@ -52,13 +52,14 @@ func (n Node) canAcquire() spec.Reason {
 	return ""
 }
 
-// CanServe tells whether packets for the Service that reach the node reach a pod: with externalTrafficPolicy Local the
-// node must have an endpoint, else any endpoint anywhere will do. Layer 2 and BGP share it.
-func CanServe(s Service, node string) bool {
+// CanServe tells whether packets for an address of this family of the Service that reach the node reach a pod: with
+// externalTrafficPolicy Local the node must have an endpoint of the family, else any one anywhere will do. Layer 2 and BGP
+// share it.
+func CanServe(s Service, f spec.Family, node string) bool {
 	if s.Local {
-		return s.Endpoints.On(node)
+		return s.Endpoints.Of(f).On(node)
 	}
-	return s.Endpoints.Any()
+	return s.Endpoints.Of(f).Any()
 }
 
 // allowed tells whether one of the advertisements allows the interface.

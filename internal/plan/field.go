@@ -59,7 +59,7 @@ func (w World) field(key fieldKey) *field {
 func (f *field) candidates(s Service, a netip.Addr) []elect.Candidate {
 	f.scratch = f.scratch[:0]
 	for _, r := range f.runners {
-		if CanServe(s, r.name) {
+		if CanServe(s, f.family, r.name) {
 			f.scratch = append(f.scratch, elect.Candidate{Node: r.name, Hash: r.hash, InSubnet: r.inSubnet(a)})
 		}
 	}
@@ -84,7 +84,7 @@ func (f *field) interfaces(node string) []string {
 func (f *field) refusals(s Service) string {
 	refused := maps.Clone(f.refused)
 	for _, r := range f.runners {
-		if !CanServe(s, r.name) {
+		if !CanServe(s, f.family, r.name) {
 			refused[ReasonNoLocalEndpoint]++
 		}
 	}

@@ -79,8 +79,8 @@ func (f *field) elect(s Service, a netip.Addr) election {
 		return election{reason: ReasonServiceProxy, message: fmt.Sprintf("label %s=%s hands the Service to another proxy", spec.ProxyNameLabel, s.ProxyName)}
 	case !f.advertised:
 		return election{reason: ReasonNoAdvertisement, message: fmt.Sprintf("no L2Advertisement selects pool %q", f.pool)}
-	case !s.Endpoints.Any():
-		return election{reason: ReasonNoEndpoints, message: "the Service has no ready endpoint"}
+	case !s.Endpoints.Of(f.family).Any():
+		return election{reason: ReasonNoEndpoints, message: fmt.Sprintf("the Service has no ready endpoint of %s", f.family)}
 	}
 	candidates := f.candidates(s, a)
 	owner, ok := elect.Owner(a, candidates)

@@ -38,8 +38,14 @@ func service(name string, held ...netip.Addr) Service {
 			Key:  types.NamespacedName{Namespace: "default", Name: name},
 			Held: held, Pools: []string{"lan"},
 		},
-		Endpoints: spec.Endpoints{Nodes: []string{"n1", "n2"}},
+		Endpoints: pods("n1", "n2"),
 	}
+}
+
+// pods are endpoints of both families on these nodes.
+func pods(nodes ...string) spec.Endpoints {
+	b := spec.Backends{Nodes: nodes}
+	return spec.Endpoints{IPv4: b, IPv6: b}
 }
 
 func node(name string) Node {
@@ -119,21 +125,26 @@ func TestWhoAnnounces(t *testing.T) {
 		}, "n2", "", ""},
 		{"Local, pods on n2 only", func(w *World) {
 			w.Services[0].Local = true
-			w.Services[0].Endpoints = spec.Endpoints{Nodes: []string{"n2"}}
+			w.Services[0].Endpoints = pods("n2")
 		}, "n2", "", ""},
 		{"Local, an endpoint without a node", func(w *World) {
 			w.Services[0].Local = true
-			w.Services[0].Endpoints = spec.Endpoints{Anywhere: true}
+			w.Services[0].Endpoints = spec.Endpoints{IPv4: spec.Backends{Anywhere: true}}
 		}, "any", "", ""},
-		{"Cluster, a pod somewhere", func(w *World) { w.Services[0].Endpoints = spec.Endpoints{Nodes: []string{"n9"}} }, "any", "", ""},
+		{"Cluster, a pod somewhere", func(w *World) { w.Services[0].Endpoints = pods("n9") }, "any", "", ""},
 
-		{"no pods", func(w *World) { w.Services[0].Endpoints = spec.Endpoints{} }, "", ReasonNoEndpoints, "no ready endpoint"},
+		{"no pods", func(w *World) { w.Services[0].Endpoints = spec.Endpoints{} }, "", ReasonNoEndpoints, "no ready endpoint of IPv4"},
+		{"pods of the other family only", func(w *World) { w.Services[0].Endpoints.IPv4 = spec.Backends{} }, "", ReasonNoEndpoints, "no ready endpoint of IPv4"},
+		{"Local, pods of the other family on n1, of this one on n2", func(w *World) {
+			w.Services[0].Local = true
+			w.Services[0].Endpoints = spec.Endpoints{IPv4: pods("n2").IPv4, IPv6: pods("n1").IPv6}
+		}, "n2", "", ""},
 		{"no advertisement", func(w *World) { w.Config.L2Advertisements = nil }, "", ReasonNoAdvertisement, `"lan"`},
 		{"another pool is advertised", func(w *World) { w.Config.L2Advertisements[0].Pools = []string{"dmz"} }, "", ReasonNoAdvertisement, `"lan"`},
 		{"another proxy", func(w *World) { w.Services[0].ProxyName = "ipvs-thing" }, "", ReasonServiceProxy, "ipvs-thing"},
 		{"Local, pods on a foreign node", func(w *World) {
 			w.Services[0].Local = true
-			w.Services[0].Endpoints = spec.Endpoints{Nodes: []string{"n9"}}
+			w.Services[0].Endpoints = pods("n9")
 		}, "", ReasonNoNode, "3 NoLocalEndpoint"},
 		{"no such interface", func(w *World) { w.Config.L2Advertisements[0].Interfaces = []string{"eth7"} }, "", ReasonNoNode, "3 NoInterface"},
 		{"only IPv6 on the interfaces", each(func(n *Node) { n.Interfaces[0].IPv4 = false }), "", ReasonNoNode, "3 NoInterface"},
@@ -231,19 +242,20 @@ func TestOneAnnouncer(t *testing.T) {
 		for i := range 20 {
 			s := service(fmt.Sprintf("s%02d", i), netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}))
 			s.Local = flip(.5)
-			s.Endpoints = spec.Endpoints{}
+			var nodes []string
 			for _, n := range w.Nodes {
 				if flip(.5) {
-					s.Endpoints.Nodes = append(s.Endpoints.Nodes, n.Name)
+					nodes = append(nodes, n.Name)
 				}
 			}
+			s.Endpoints = pods(nodes...)
 			w.Services = append(w.Services, s)
 		}
 		got := owners(t, w)
 		for _, s := range w.Services {
 			want := slices.ContainsFunc(w.Nodes, func(n Node) bool {
 				return n.Alive && n.Ready && n.Node.Ready && !n.Excluded && !n.Draining && n.Interfaces[0].Up &&
-					(s.Local && slices.Contains(s.Endpoints.Nodes, n.Name) || !s.Local && len(s.Endpoints.Nodes) > 0)
+					(s.Local && slices.Contains(s.Endpoints.IPv4.Nodes, n.Name) || !s.Local && len(s.Endpoints.IPv4.Nodes) > 0)
 			})
 			if _, announced := got[s.Held[0]]; announced != want {
 				t.Fatalf("%s announced: %t, want %t in %+v", s.Key, announced, want, w)

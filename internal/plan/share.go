@@ -70,7 +70,7 @@ func (f *field) among(g *group, a netip.Addr) election {
 			found, eldest, common = true, alone, slices.Clone(f.candidates(s, a))
 			continue
 		}
-		common = slices.DeleteFunc(common, func(c elect.Candidate) bool { return !CanServe(s, c.Node) })
+		common = slices.DeleteFunc(common, func(c elect.Candidate) bool { return !CanServe(s, f.family, c.Node) })
 	}
 	owner, ok := elect.Owner(a, common)
 	if !ok {
@@ -89,7 +89,7 @@ func (f *field) share(s Service, a netip.Addr, g *group) election {
 	if alone := f.elect(s, a); all.owner == "" || alone.owner == "" {
 		return alone
 	}
-	if !CanServe(s, all.owner) {
+	if !CanServe(s, f.family, all.owner) {
 		return election{reason: ReasonSharedElsewhere, message: fmt.Sprintf(
 			"%s is announced by node %s for another Service that shares it; no node has pods of all sharers, and that one has none of this Service", a, all.owner)}
 	}

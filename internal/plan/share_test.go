@@ -15,14 +15,14 @@ import (
 // sharer is a Service with externalTrafficPolicy Local, elder than those that come after it in age.
 func sharer(name string, age int, nodes ...string) Service {
 	s := service(name, vip)
-	s.Local, s.Endpoints.Nodes = true, nodes
+	s.Local, s.Endpoints = true, pods(nodes...)
 	s.HeldSince = time.Date(2026, 1, 1, 0, 0, age, 0, time.UTC)
 	return s
 }
 
 func TestSharersHaveOneAnnouncer(t *testing.T) {
 	everywhere := sharer("everywhere", 9)
-	everywhere.Local, everywhere.Endpoints.Nodes = false, []string{"n1"}
+	everywhere.Local, everywhere.Endpoints = false, pods("n1")
 	nowhere := sharer("nowhere", 0)
 	proxied := sharer("proxied", 0, "n3")
 	proxied.ProxyName = "other"
@@ -83,7 +83,7 @@ func TestNoSharerSilencesAnother(t *testing.T) {
 		owner := owners(t, w)[vip]
 		var served []Service
 		for _, s := range w.Services {
-			if slices.ContainsFunc(w.Nodes, func(n Node) bool { return CanServe(s, n.Name) }) {
+			if slices.ContainsFunc(w.Nodes, func(n Node) bool { return CanServe(s, spec.IPv4, n.Name) }) {
 				served = append(served, s)
 			}
 		}
@@ -91,12 +91,12 @@ func TestNoSharerSilencesAnother(t *testing.T) {
 			t.Fatalf("owner %q, though %d of %d can be served", owner, len(served), len(w.Services))
 		}
 		serves := func(node string) bool {
-			return !slices.ContainsFunc(served, func(s Service) bool { return !CanServe(s, node) })
+			return !slices.ContainsFunc(served, func(s Service) bool { return !CanServe(s, spec.IPv4, node) })
 		}
 		if possible := slices.ContainsFunc(w.Nodes, func(n Node) bool { return serves(n.Name) }); owner != "" && possible && !serves(owner) {
 			t.Fatalf("%s announces, though another node serves all: %+v", owner, w.Services)
 		}
-		if owner != "" && !CanServe(slices.MinFunc(served, elder), owner) {
+		if owner != "" && !CanServe(slices.MinFunc(served, elder), spec.IPv4, owner) {
 			t.Fatalf("%s announces and does not serve the eldest: %+v", owner, w.Services)
 		}
 	}
@@ -111,5 +111,21 @@ func TestSharedAddressesOfBothFamilies(t *testing.T) {
 	got := owners(t, w)
 	if got[vip] != "n2" || got[six] == "" || got[six] == "n3" {
 		t.Errorf("announced by %v", got)
+	}
+}
+
+// TestFamilyWithoutEndpoints: of a dual-stack Service only the address is announced that some pod serves.
+func TestFamilyWithoutEndpoints(t *testing.T) {
+	six := netip.MustParseAddr("2001:db8::10")
+	s := service("web", vip, six)
+	s.Endpoints.IPv6 = spec.Backends{}
+	w := world(func(w *World) { w.Services = []Service{s} })
+	got := owners(t, w)
+	if got[vip] == "" || got[six] != "" {
+		t.Errorf("announced by %v", got)
+	}
+	withheld := Make(w, got[vip]).Withheld
+	if len(withheld) != 1 || withheld[0].Addr != six || withheld[0].Reason != ReasonNoEndpoints || !strings.Contains(withheld[0].Message, "of IPv6") {
+		t.Errorf("withheld %+v", withheld)
 	}
 }

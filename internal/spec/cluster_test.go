@@ -33,48 +33,59 @@ func TestParseEndpoints(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		in   [][]discoveryv1.Endpoint
-		want Endpoints
+		want Backends
 	}{
-		{"none", nil, Endpoints{}},
-		{"ready ones, each node once, of all slices", [][]discoveryv1.Endpoint{{endpoint("b", "yy"), endpoint("a", "yy")}, {endpoint("a", "yy")}}, Endpoints{Nodes: []string{"a", "b"}}},
-		{"unset is ready", [][]discoveryv1.Endpoint{{endpoint("a", "--")}}, Endpoints{Nodes: []string{"a"}}},
-		{"a ready one hides those that only serve", [][]discoveryv1.Endpoint{{endpoint("a", "yy"), endpoint("b", "ny")}}, Endpoints{Nodes: []string{"a"}}},
-		{"without a ready one those that serve count", [][]discoveryv1.Endpoint{{endpoint("a", "nn"), endpoint("b", "ny")}}, Endpoints{Nodes: []string{"b"}}},
-		{"serving unset is as ready", [][]discoveryv1.Endpoint{{endpoint("a", "n-")}}, Endpoints{}},
-		{"without a node: anywhere", [][]discoveryv1.Endpoint{{endpoint("", "yy"), endpoint("a", "yy")}}, Endpoints{Nodes: []string{"a"}, Anywhere: true}},
+		{"none", nil, Backends{}},
+		{"ready ones, each node once, of all slices", [][]discoveryv1.Endpoint{{endpoint("b", "yy"), endpoint("a", "yy")}, {endpoint("a", "yy")}}, Backends{Nodes: []string{"a", "b"}}},
+		{"unset is ready", [][]discoveryv1.Endpoint{{endpoint("a", "--")}}, Backends{Nodes: []string{"a"}}},
+		{"a ready one hides those that only serve", [][]discoveryv1.Endpoint{{endpoint("a", "yy"), endpoint("b", "ny")}}, Backends{Nodes: []string{"a"}}},
+		{"without a ready one those that serve count", [][]discoveryv1.Endpoint{{endpoint("a", "nn"), endpoint("b", "ny")}}, Backends{Nodes: []string{"b"}}},
+		{"serving unset is as ready", [][]discoveryv1.Endpoint{{endpoint("a", "n-")}}, Backends{}},
+		{"without a node: anywhere", [][]discoveryv1.Endpoint{{endpoint("", "yy"), endpoint("a", "yy")}}, Backends{Nodes: []string{"a"}, Anywhere: true}},
 	} {
-		var slices []discoveryv1.EndpointSlice
-		for _, es := range c.in {
-			slices = append(slices, discoveryv1.EndpointSlice{Endpoints: es})
-		}
-		if d := cmp.Diff(c.want, ParseEndpoints(slices)); d != "" {
+		six := slicesOf(discoveryv1.AddressTypeIPv6, c.in...)
+		if d := cmp.Diff(Endpoints{IPv6: c.want}, ParseEndpoints(six)); d != "" {
 			t.Errorf("%s: %s", c.name, d)
 		}
+		four := slicesOf(discoveryv1.AddressTypeIPv4, []discoveryv1.Endpoint{endpoint("z", "ny")})
+		if d := cmp.Diff(Endpoints{IPv4: Backends{Nodes: []string{"z"}}, IPv6: c.want}, ParseEndpoints(append(six, four...))); d != "" {
+			t.Errorf("%s, and slices of the other family: %s", c.name, d)
+		}
+	}
+	if e := ParseEndpoints(slicesOf(discoveryv1.AddressTypeFQDN, []discoveryv1.Endpoint{endpoint("a", "yy")})); e.IPv4.Any() || e.IPv6.Any() {
+		t.Errorf("names serve addresses: %+v", e)
 	}
 }
 
+func slicesOf(family discoveryv1.AddressType, lists ...[]discoveryv1.Endpoint) (out []discoveryv1.EndpointSlice) {
+	for _, l := range lists {
+		out = append(out, discoveryv1.EndpointSlice{AddressType: family, Endpoints: l})
+	}
+	return out
+}
+
 func TestEndpoints(t *testing.T) {
-	none, here, anywhere := Endpoints{}, Endpoints{Nodes: []string{"a", "c"}}, Endpoints{Anywhere: true}
+	none, here, anywhere := Backends{}, Backends{Nodes: []string{"a", "c"}}, Backends{Anywhere: true}
 	for _, c := range []struct {
-		e    Endpoints
+		b    Backends
 		any  bool
 		on   map[string]bool
-		same Endpoints
+		same Backends
 	}{
-		{none, false, map[string]bool{"a": false}, Endpoints{Nodes: []string{}}},
-		{here, true, map[string]bool{"a": true, "b": false, "c": true}, Endpoints{Nodes: []string{"a", "c"}}},
-		{anywhere, true, map[string]bool{"b": true}, Endpoints{Anywhere: true}},
+		{none, false, map[string]bool{"a": false}, Backends{Nodes: []string{}}},
+		{here, true, map[string]bool{"a": true, "b": false, "c": true}, Backends{Nodes: []string{"a", "c"}}},
+		{anywhere, true, map[string]bool{"b": true}, Backends{Anywhere: true}},
 	} {
-		if c.e.Any() != c.any || !c.e.Equal(c.same) {
-			t.Errorf("%+v: any %v", c.e, c.e.Any())
+		if c.b.Any() != c.any || !c.b.equal(c.same) {
+			t.Errorf("%+v: any %v", c.b, c.b.Any())
 		}
 		for node, want := range c.on {
-			if c.e.On(node) != want {
-				t.Errorf("%+v on %s: %v", c.e, node, !want)
+			if c.b.On(node) != want {
+				t.Errorf("%+v on %s: %v", c.b, node, !want)
 			}
 		}
 	}
-	if none.Equal(here) || here.Equal(anywhere) || none.Equal(anywhere) {
+	if none.equal(here) || here.equal(anywhere) || (Endpoints{IPv4: here}).Equal(Endpoints{IPv6: here}) {
 		t.Error("different endpoints are equal")
 	}
 }

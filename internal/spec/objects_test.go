@@ -229,3 +229,49 @@ func TestPoolOf(t *testing.T) {
 		t.Errorf("a third address is from pool %q", got)
 	}
 }
+
+// TestPoolsOfAddresses: names in the annotation go with the entries of the status, whatever others have put there.
+func TestPoolsOfAddresses(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		from    string
+		ingress []string
+		want    string
+	}{
+		{"never marked", "", []string{"192.0.2.1"}, "192.0.2.1@"},
+		{"one name for all", "a", []string{"192.0.2.1", "2001:db8::1"}, "192.0.2.1@a 2001:db8::1@a"},
+		{"a name each", "a,b", []string{"192.0.2.1", "2001:db8::1"}, "192.0.2.1@a 2001:db8::1@b"},
+		{"a hostname that has a name", "a,b,c", []string{"192.0.2.1", "lb.example.com", "2001:db8::1"}, "192.0.2.1@a 2001:db8::1@c"},
+		{"a hostname that somebody put in front", "a,b", []string{"lb.example.com", "192.0.2.1", "2001:db8::1"}, "192.0.2.1@a 2001:db8::1@b"},
+		{"an address twice, each with a name", "a,a,b", []string{"192.0.2.1", "192.0.2.1", "2001:db8::1"}, "192.0.2.1@a 2001:db8::1@b"},
+		{"an address that somebody put in twice", "a,b", []string{"192.0.2.1", "192.0.2.1", "2001:db8::1"}, "192.0.2.1@a 2001:db8::1@b"},
+		{"an address that somebody added", "a,b", []string{"192.0.2.1", "2001:db8::1", "192.0.2.9"}, "192.0.2.1@a 2001:db8::1@b 192.0.2.9@"},
+	} {
+		o := &corev1.Service{}
+		if c.from != "" {
+			o.Annotations = map[string]string{v1beta1.AnnotationAllocatedFrom: c.from}
+		}
+		for _, s := range c.ingress {
+			in := corev1.LoadBalancerIngress{Hostname: s}
+			if _, err := netip.ParseAddr(s); err == nil {
+				in = corev1.LoadBalancerIngress{IP: s}
+			}
+			o.Status.LoadBalancer.Ingress = append(o.Status.LoadBalancer.Ingress, in)
+		}
+		s := ParseService(o)
+		var got []string
+		for i, a := range s.Held {
+			got = append(got, a.String()+"@"+s.PoolOf(i))
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s: %v, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestUnusablePoolsAreNamed(t *testing.T) {
+	s, _ := Parse(Objects{Pools: []v1beta1.IPAddressPool{pool("z", 3, "127.0.0.1"), pool("good", 1, "192.0.2.0/24"), pool("b", 2, "192.0.2.7")}})
+	if d := cmp.Diff([]string{"b", "z"}, s.Unusable); d != "" {
+		t.Error(d)
+	}
+}

@@ -71,7 +71,7 @@ func (p Pool) Has(f Family) bool {
 	return slices.ContainsFunc(p.Ranges, func(r Range) bool { return r.Family() == f })
 }
 
-func parsePool(o *v1beta1.IPAddressPool) (Pool, *Problem) {
+func parsePool(o *v1beta1.IPAddressPool, unusable []special) (Pool, *Problem) {
 	p := Pool{
 		Name:            o.Name,
 		UID:             o.UID,
@@ -86,11 +86,10 @@ func parsePool(o *v1beta1.IPAddressPool) (Pool, *Problem) {
 		p.ReuseCooldown = max(d.Duration, 0)
 	}
 	var problem *Problem
-	if p.Ranges, problem = parseRanges(o, "addresses", o.Spec.Addresses, checkUsable); problem != nil {
+	if p.Ranges, problem = parseRanges(o, "addresses", o.Spec.Addresses, unusable); problem != nil {
 		return Pool{}, problem
 	}
-	anything := func(Range) error { return nil }
-	if p.Exclude, problem = parseRanges(o, "exclude", o.Spec.Exclude, anything); problem != nil {
+	if p.Exclude, problem = parseRanges(o, "exclude", o.Spec.Exclude, nil); problem != nil {
 		return Pool{}, problem
 	}
 	if a := o.Spec.AllocateTo; a != nil {
@@ -100,12 +99,12 @@ func parsePool(o *v1beta1.IPAddressPool) (Pool, *Problem) {
 	return p, problem
 }
 
-func parseRanges(o *v1beta1.IPAddressPool, field string, list []v1beta1.AddressRange, check func(Range) error) ([]Range, *Problem) {
+func parseRanges(o *v1beta1.IPAddressPool, field string, list []v1beta1.AddressRange, unusable []special) ([]Range, *Problem) {
 	var ranges []Range
 	for i, s := range list {
 		r, err := ParseRange(string(s))
 		if err == nil {
-			err = check(r)
+			err = checkUsable(r, unusable)
 		}
 		if err != nil {
 			return nil, poolProblem(o.Name, ReasonBadRange, fmt.Sprintf("spec.%s[%d]: %v", field, i, err))
@@ -147,8 +146,9 @@ func parseSharing(s v1beta1.Sharing) Sharing {
 
 // parsePools leaves out pools that are wrong in themselves and pools that overlap an older one.
 func parsePools(objects []v1beta1.IPAddressPool) (pools []Pool, problems []Problem) {
+	unusable := specials()
 	for i := range objects {
-		p, problem := parsePool(&objects[i])
+		p, problem := parsePool(&objects[i], unusable)
 		if problem != nil {
 			problems = append(problems, *problem)
 			continue

@@ -77,18 +77,36 @@ func ParseService(o *corev1.Service) Service {
 	for _, p := range o.Spec.Ports {
 		s.Ports = append(s.Ports, Port{p.Protocol, p.Port})
 	}
-	for _, in := range o.Status.LoadBalancer.Ingress {
-		if a, err := parseAddr(in.IP); err == nil && !slices.Contains(s.Held, a) {
-			s.Held = append(s.Held, a)
-		}
-	}
-	if from := o.Annotations[v1beta1.AnnotationAllocatedFrom]; from != "" {
-		s.Pools = strings.Split(from, ",")
-	}
+	s.parseHeld(o)
 	if c := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionAllocated); c != nil && c.Status == "True" {
 		s.HeldSince = c.LastTransitionTime.Time
 	}
 	return s
+}
+
+// parseHeld reads the addresses of the status and which pools they came from. The controller names the pools in the order
+// of the entries that it wrote. Where there are as many names as entries, entries and names go together; where somebody
+// has put in entries that are no addresses, or one twice, those have no name.
+func (s *Service) parseHeld(o *corev1.Service) {
+	ingress := o.Status.LoadBalancer.Ingress
+	var at []int // in ingress, of each held address
+	for i, in := range ingress {
+		if a, err := parseAddr(in.IP); err == nil && !slices.Contains(s.Held, a) {
+			s.Held, at = append(s.Held, a), append(at, i)
+		}
+	}
+	from := o.Annotations[v1beta1.AnnotationAllocatedFrom]
+	if from == "" {
+		return
+	}
+	s.Pools = strings.Split(from, ",")
+	if n := len(s.Pools); n > 1 && n == len(ingress) {
+		var named []string
+		for _, i := range at {
+			named = append(named, s.Pools[i])
+		}
+		s.Pools = named
+	}
 }
 
 // PoolOf returns the pool that the i-th held address came from, "" when unknown.

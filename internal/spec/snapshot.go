@@ -16,6 +16,7 @@ type Objects struct {
 // Snapshot is everything that users configured, valid and sorted by name. Nobody changes it once it is made.
 type Snapshot struct {
 	Pools            []Pool
+	Unusable         []string // names of the pools that exist but cannot be used
 	L2Advertisements []L2Advertisement
 }
 
@@ -29,7 +30,11 @@ func Parse(o Objects) (*Snapshot, []Problem) {
 	exists := make(map[string]bool, len(o.Pools))
 	for i := range o.Pools {
 		exists[o.Pools[i].Name] = true
+		if _, usable := s.Pool(o.Pools[i].Name); !usable {
+			s.Unusable = append(s.Unusable, o.Pools[i].Name)
+		}
 	}
+	slices.Sort(s.Unusable)
 	for i := range o.L2Advertisements {
 		a, problem := parseL2(&o.L2Advertisements[i])
 		if problem == nil {

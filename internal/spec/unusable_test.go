@@ -27,7 +27,7 @@ func TestCheckUsable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = checkUsable(r)
+		err = checkUsable(r, specials())
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", addresses, err, want)
 		}

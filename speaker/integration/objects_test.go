@@ -85,7 +85,17 @@ func service(name, pool, ip string) *corev1.Service {
 	}
 }
 
-// endpoints has one ready endpoint on each of the nodes.
+// endpoints6 is endpoints for a Service with an IPv6 address.
+func endpoints6(service string, nodes ...string) *discoveryv1.EndpointSlice {
+	s := endpoints(service, nodes...)
+	s.AddressType = discoveryv1.AddressTypeIPv6
+	for i := range s.Endpoints {
+		s.Endpoints[i].Addresses = []string{"2001:db8:ffff::1"}
+	}
+	return s
+}
+
+// endpoints has one ready endpoint on each of the nodes, of IPv4.
 func endpoints(service string, nodes ...string) *discoveryv1.EndpointSlice {
 	s := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{

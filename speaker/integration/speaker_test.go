@@ -247,7 +247,7 @@ func TestIPv6(t *testing.T) {
 	web := netip.MustParseAddr("2001:db8::100")
 	create(t, pool("six", "2001:db8::100-2001:db8::1ff"))
 	create(t, advertisement("six", "six"))
-	create(t, endpoints("web", "v1"))
+	create(t, endpoints6("web", "v1"))
 	create(t, service("web", "six", web.String()))
 
 	var held net.Listener
