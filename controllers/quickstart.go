@@ -22,8 +22,10 @@ import (
 // QuickstartName is the name of the pool and of the advertisement that the controller itself keeps.
 const QuickstartName = "quickstart"
 
-// reasonNotOurs: an object stands where the controller's own is to be, and is left alone.
-const reasonNotOurs = "QuickstartNotApplied"
+const (
+	// eventQuickstart: it stands where the controller's own pool or advertisement is to be, and is left alone.
+	eventQuickstart = "QuickstartNotApplied"
+)
 
 // quickstartRetry and quickstartRetryMax are the first and the longest pause between two attempts.
 const (
@@ -197,6 +199,6 @@ func (q *quickstart) refuse(kind string, o client.Object) {
 	o.GetObjectKind().SetGroupVersionKind(v1beta1.GroupVersion().WithKind(kind))
 	message := fmt.Sprintf("the controller was told to keep a %s of this name (quickstart.addresses), but this one lacks its label %s=true: it is left as it is. Rename it, or label it to have it overwritten",
 		kind, v1beta1.LabelQuickstart)
-	q.tell(o, notice{warning: true, reason: reasonNotOurs, message: message})
+	q.tell(o, notice{warning: true, reason: eventQuickstart, message: message})
 	q.log.Error(nil, "quickstart not applied: an object of that name was made by somebody else", "reason", kind)
 }

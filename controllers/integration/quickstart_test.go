@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,10 +17,7 @@ import (
 )
 
 func quickstart(addresses ...string) func(*controllers.Options) {
-	return func(o *controllers.Options) {
-		o.QuickstartAddresses = addresses
-		o.Timing = controllers.Timing{Lease: time.Second, Renew: 600 * time.Millisecond, Retry: 100 * time.Millisecond, Write: 300 * time.Millisecond}
-	}
+	return func(o *controllers.Options) { o.QuickstartAddresses = addresses }
 }
 
 func quickPool(t *testing.T) *v1beta1.IPAddressPool {
@@ -117,12 +113,28 @@ func TestQuickstartLeavesOthersObjectsAlone(t *testing.T) {
 	hasRanges(t, "192.0.2.240-192.0.2.250")
 }
 
-// TestQuickstartWithUnusableAddresses: what no Service can have is said in the pool's status, and hurts no other pool.
-func TestQuickstartWithUnusableAddresses(t *testing.T) {
+// TestQuickstartThatOverlaps: what is wrong with the addresses is said in the pool's status, and hurts no other pool.
+func TestQuickstartThatOverlaps(t *testing.T) {
 	clean(t)
-	start(t, quickstart("127.0.0.1-127.0.0.9"))
-	ready(t, quickPool(t), metav1.ConditionFalse, "BadRange")
 	create(t, newPool("other", "192.0.2.0/28"))
+	start(t, quickstart("192.0.2.10-192.0.2.20"))
+	ready(t, quickPool(t), metav1.ConditionFalse, "Overlap")
+	s := newService("a")
+	create(t, s)
+	hasAddresses(t, s, "192.0.2.0")
+}
+
+// TestQuickstartThatTheAPIServerRefuses: it is tried again and again, in vain, and everybody else gets addresses.
+func TestQuickstartThatTheAPIServerRefuses(t *testing.T) {
+	clean(t)
+	create(t, newPool("other", "192.0.2.0/28"))
+	c := start(t, quietly, quickstart("127.0.0.1-127.0.0.9"))
+	eventually(t, "two attempts", func() error {
+		if n := c.metric("belfry_api_writes_total", "kind=IPAddressPool", "result=refused"); n < 2 {
+			return fmt.Errorf("%v", n)
+		}
+		return nil
+	})
 	s := newService("a")
 	create(t, s)
 	hasAddresses(t, s, "192.0.2.0")

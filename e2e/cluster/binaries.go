@@ -77,13 +77,15 @@ func BuildPinned(ctx context.Context, module, pkg string, log io.Writer) (string
 		return "", err
 	}
 	dir := filepath.Join(root, filepath.FromSlash(module))
-	pins := make([][]byte, 2)
-	for i, file := range []string{"go.mod", "go.sum"} {
-		if pins[i], err = os.ReadFile(filepath.Join(dir, file)); err != nil {
+	pins := [][]byte{[]byte(pkg)}
+	for _, file := range []string{"go.mod", "go.sum"} {
+		data, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
 			return "", err
 		}
+		pins = append(pins, data)
 	}
-	cache, err := cacheDir("pinned", digest(append(pins, []byte(pkg))...))
+	cache, err := cacheDir("pinned", digest(pins...))
 	if err != nil {
 		return "", err
 	}

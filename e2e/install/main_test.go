@@ -97,7 +97,7 @@ func clean(t *testing.T) {
 	}
 	kubectl(ctx, t, "delete", "namespace", harness.Namespace, "--ignore-not-found")
 	const kinds = "crds,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
-	for _, o := range strings.Fields(kubectl(ctx, t, "get", kinds, "-o", "name")) {
+	for o := range strings.FieldsSeq(kubectl(ctx, t, "get", kinds, "-o", "name")) {
 		if strings.Contains(o, "belfry") {
 			kubectl(ctx, t, "delete", o)
 		}
