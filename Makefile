@@ -6,10 +6,12 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-IMAGE    ?= ghcr.io/belfry-lb/belfry:$(VERSION)
-ENGINE   ?= $(firstword $(notdir $(shell command -v docker podman nerdctl 2>/dev/null)))
+REPOSITORY ?= ghcr.io/belfry-lb/belfry
 FUZZTIME ?= 30s
 BENCH    ?= .
+
+# Files of a release bear the date of the commit.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
 # The sources may belong to another user than root, who runs the tests: Go need not ask git about them.
 export GOFLAGS ?= -buildvcs=false
@@ -60,18 +62,25 @@ plugin: ## build bin/kubectl-belfry, the kubectl plugin: put it into a folder of
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/kubectl-belfry ./cmd/kubectl-belfry
 
 .PHONY: image
-image: ## build the image IMAGE with ENGINE (docker, podman or nerdctl)
-	@[ -n "$(ENGINE)" ] || { echo "belfry: no container engine found: install docker or podman, or set ENGINE (the demo and the tests need none)" >&2; exit 1; }
-	$(call say,building image $(IMAGE) with $(ENGINE))
-	@$(ENGINE) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+image: ## write the image and its SBOMs to dist/ for amd64 and arm64, without a container engine
+	$(call say,building image $(REPOSITORY):$(VERSION))
+	@go run ./internal/release image --version $(VERSION) --repository $(REPOSITORY) --out dist
+
+.PHONY: release
+release: $(HELM) ## write all files of release VERSION to dist/: image, SBOMs, plugin, krew manifest, chart, manifests, checksums
+	$(call say,building release $(VERSION))
+	@rm -rf dist
+	@go run ./internal/release all --version $(VERSION) --repository $(REPOSITORY) --helm $(HELM) --out dist
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) ## generate deepcopy, config/crd/bases, the chart's CRDs and docs/reference
+generate: $(CONTROLLER_GEN) $(HELM) $(KUSTOMIZE) ## generate deepcopy, CRDs and docs/reference from api/, the chart's README and config/ from the chart
 	$(call say,generating from api/)
 	@$(CONTROLLER_GEN) object paths=./api/...
 	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	@tools/chart-crds.sh config/crd/bases charts/belfry/templates/crds
 	@mkdir -p docs/reference; go run -C tools ./crdref $(CURDIR)/config/crd/bases $(CURDIR)/docs/reference
+	@go run -C tools ./chartdocs $(CURDIR)/charts/belfry $(CURDIR)/config/crd/bases
+	@tools/manifests.sh $(HELM) $(KUSTOMIZE) $(CURDIR)/config
 	@go test ./docs -run Reference -update >/dev/null
 
 .PHONY: fmt
@@ -79,8 +88,8 @@ fmt: $(GOLANGCI_LINT) ## format the Go sources
 	@$(GOLANGCI_LINT) fmt
 
 .PHONY: clean
-clean: ## remove bin/ (caches and labs stay)
-	@rm -rf bin
+clean: ## remove bin/ and dist/ (caches and labs stay)
+	@rm -rf bin dist
 
 ##@ Check
 
@@ -93,12 +102,12 @@ lint: $(GOLANGCI_LINT) ## lint the Go sources
 lint-chart: $(HELM) $(KUSTOMIZE) ## lint the chart and build config/
 	$(call say,linting charts/belfry and building config/)
 	@$(HELM) lint --strict --quiet --kube-version 1.31.0 charts/belfry
-	@for dir in config/crd config/samples; do $(KUSTOMIZE) build $$dir >/dev/null; done
+	@for dir in config/crd config/rbac config/default config/monitoring config/samples; do $(KUSTOMIZE) build $$dir >/dev/null; done
 
 .PHONY: verify-generated
-verify-generated: $(CONTROLLER_GEN) ## check that the generated files are fresh
+verify-generated: $(CONTROLLER_GEN) $(HELM) $(KUSTOMIZE) ## check that the generated files are fresh
 	$(call say,checking the generated files)
-	@tools/verify-generated.sh $(CONTROLLER_GEN)
+	@tools/verify-generated.sh $(CONTROLLER_GEN) $(HELM) $(KUSTOMIZE)
 
 .PHONY: vet-modules
 vet-modules: ## check that go.mod is tidy and vet the nested modules

@@ -17,6 +17,8 @@
 //	bgppeers, bgpadvertisements, bfdprofiles,
 //	communities                               cluster         get, list, watch
 //	ipaddresspools/status, …                  cluster         patch
+//	ipaddresspools, l2advertisements (with    cluster         create; patch those named quickstart
+//	quickstart addresses)
 //	speakerstatuses, endpointslices           cluster         get, list, watch
 //	pods                                      own namespace   get, list, watch
 //	events (events.k8s.io)                    cluster         create, patch

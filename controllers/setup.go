@@ -19,7 +19,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/alloc"
@@ -42,10 +41,14 @@ type Options struct {
 	ServiceFinalizer bool
 	// AnnouncedPatience is how long a Service must not be announced before its condition says so.
 	AnnouncedPatience time.Duration
+	// QuickstartAddresses are those of a pool that the controller makes and announces on the local network; empty: none.
+	QuickstartAddresses []string
 	// FullPassEvery is how often every Service is looked at though nothing is known to have changed.
 	FullPassEvery  time.Duration
 	HealthAddress  string // host:port of /healthz and /readyz; "0": none
 	MetricsAddress string // host:port of /metrics; "0": none
+	MetricsSecure  bool   // serve /metrics over TLS, to those whom the API server lets read it
+	PprofAddress   string // host:port of /debug/pprof; "0": none
 	Registerer     prometheus.Registerer
 	Log            logr.Logger
 }
@@ -53,13 +56,13 @@ type Options struct {
 // DefaultOptions is what the flags say when nobody sets them.
 func DefaultOptions() Options {
 	return Options{
-		Classes:       kube.DefaultClasses(),
-		Timing:        DefaultTiming(),
-		FullPassEvery: 10 * time.Minute,
-
+		Classes:           kube.DefaultClasses(),
+		Timing:            DefaultTiming(),
+		FullPassEvery:     10 * time.Minute,
 		AnnouncedPatience: 5 * time.Second,
 		HealthAddress:     ":7981",
 		MetricsAddress:    ":7980",
+		PprofAddress:      "0",
 	}
 }
 
@@ -117,8 +120,9 @@ func newManager(cfg *rest.Config, o Options, lease *leaseLock) (manager.Manager,
 		RenewDeadline:                       &o.Timing.Renew,
 		RetryPeriod:                         &o.Timing.Retry,
 		GracefulShutdownTimeout:             &forever, // the lease is not given away before the last write has returned
-		Metrics:                             metricsserver.Options{BindAddress: o.MetricsAddress},
+		Metrics:                             kube.MetricsOptions(o.MetricsAddress, o.MetricsSecure),
 		HealthProbeBindAddress:              o.HealthAddress,
+		PprofBindAddress:                    o.PprofAddress,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("building the manager: %w", err)
@@ -149,13 +153,24 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 	announcing := newAnnouncer(mgr, o, m, s.inbox, rep)
 	routers := newBGPReporter(mgr, o, newReporter(mgr, o, writer, m, tell))
 	s.used, s.speakers = used, speakers{o.ServiceFinalizer, o.Namespace, mgr.GetCache()}
-	for _, r := range []manager.Runnable{
+	runnables := []manager.Runnable{
 		rep,
 		s,
 		announcing,
 		routers,
 		&gossip{log: o.Log.WithName("gossip"), fence: f, client: writer, namespace: o.Namespace, metrics: m},
-	} {
+	}
+	addresses, err := parseQuickstart(o.QuickstartAddresses)
+	if err != nil {
+		return err
+	}
+	if len(addresses) > 0 {
+		runnables = append(runnables, &quickstart{
+			log: o.Log.WithName("quickstart"), fence: f, cache: mgr.GetCache(), client: writer, metrics: m, tell: tell,
+			addresses: addresses, refused: map[types.UID]bool{},
+		})
+	}
+	for _, r := range runnables {
 		if err := mgr.Add(r); err != nil {
 			return fmt.Errorf("adding %T: %w", r, err)
 		}

@@ -62,9 +62,9 @@ func fresh(t *testing.T, name, want string) {
 func TestFlagsReference(t *testing.T) {
 	var w strings.Builder
 	w.WriteString("# Flags\n\nWhat the programs can be told. The chart sets them from its values.\n")
-	for _, c := range []string{"controller", "speaker"} {
+	for _, c := range []string{"controller", "speaker", "selftest"} {
 		cmd := exec.Command("go", "run", "../cmd/belfry", c, "--help")
-		cmd.Env = append(os.Environ(), "NODE_NAME=", "POD_IP=", "POD_NAMESPACE=")
+		cmd.Env = append(os.Environ(), "NODE_NAME=", "POD_IP=", "POD_NAMESPACE=", "POD_NAME=", "POD_UID=")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("belfry %s --help: %v\n%s", c, err, out)

@@ -52,6 +52,10 @@ const (
 	AnnotationMigrateCopy = Group + "/migrate-copy-of"
 )
 
+// LabelQuickstart marks the pool and the advertisement that the controller keeps as its flag --quickstart-addresses says.
+// Without it they are their owner's.
+const LabelQuickstart = Group + "/quickstart"
+
 // Condition types.
 const (
 	// ConditionAllocated on a Service tells whether it has the addresses it asked for, and if not, why.

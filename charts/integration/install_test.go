@@ -280,7 +280,8 @@ func TestManifestsHaveNoUnknownFields(t *testing.T) {
 	if err := c.client.Create(t.Context(), ns); err != nil {
 		t.Fatal(err)
 	}
-	objects, err := render.Chart(t.Context(), "imagePullSecrets[0].name=pull", "speaker.podLabels.a=b", "controller.podAnnotations.a=b")
+	objects, err := render.Chart(t.Context(), "imagePullSecrets[0].name=pull", "speaker.podLabels.a=b", "controller.podAnnotations.a=b",
+		"quickstart.addresses=192.0.2.1", "networkPolicy.enabled=true", "metrics.secure=true", "metrics.dashboard.enabled=true")
 	if err != nil {
 		t.Fatal(err)
 	}

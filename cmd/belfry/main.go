@@ -19,7 +19,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newController(), newSpeaker(), newVersion())
+	root.AddCommand(newController(), newSpeaker(), newSelftest(), newVersion())
 	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
 		fmt.Fprintln(os.Stderr, "belfry:", err)
 		os.Exit(1)

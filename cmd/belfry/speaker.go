@@ -19,7 +19,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/spec"
@@ -39,10 +38,12 @@ type speakerFlags struct {
 	onRestart               string
 	exclude                 []string
 	metricsAddr, healthAddr string
+	pprofAddr               string
 	kubeconfig              string
 	serviceFinalizer        bool
 	bgp                     speaker.BGPOptions
 	proxyHealth             string
+	metricsSecure           bool
 	classes                 kube.Classes
 	nodeRules               spec.NodeRules
 	log                     kube.Log
@@ -79,6 +80,8 @@ func (f *speakerFlags) add(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.bgp.WithdrawDelay, "bgp-withdraw-delay", f.bgp.WithdrawDelay, "how long a route of a Service with externalTrafficPolicy: Local outlives its last pod on this node")
 	fs.DurationVar(&f.bgp.DrainTime, "bgp-drain-time", f.bgp.DrainTime, "how long routes are announced as about to go (GRACEFUL_SHUTDOWN) before a draining or stopping node withdraws them")
 	fs.StringVar(&f.metricsAddr, "metrics-address", ":7980", `serve /metrics here; "0": nowhere`)
+	fs.BoolVar(&f.metricsSecure, "metrics-secure", false, "serve /metrics over TLS, to those whom the API server lets get that path")
+	fs.StringVar(&f.pprofAddr, "pprof-address", "0", `serve /debug/pprof here, to everybody; "0": nowhere`)
 	fs.StringVar(&f.healthAddr, "health-address", "127.0.0.1:7981", `serve /healthz and /readyz here; "0": nowhere`)
 }
 
@@ -131,8 +134,9 @@ func (f *speakerFlags) manager() (manager.Manager, error) {
 	config.UserAgent = "belfry-speaker"
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                 scheme,
-		Metrics:                metricsserver.Options{BindAddress: f.metricsAddr},
+		Metrics:                kube.MetricsOptions(f.metricsAddr, f.metricsSecure),
 		HealthProbeBindAddress: f.healthAddr,
+		PprofBindAddress:       f.pprofAddr,
 		Cache:                  speaker.CacheOptions(f.node, f.namespace),
 		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 			return speaker.NewMapper(scheme)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -66,6 +67,43 @@ func BuildBinaries(ctx context.Context, v string, log io.Writer) (Binaries, erro
 		return Binaries{}, err
 	}
 	return b, os.Rename(partial, b.Dir)
+}
+
+// BuildPinned builds a package from a nested module of the repository, say "e2e/ingress/traefik", that pins its version, or
+// finds the program in the user's cache. Several processes may call it at once: one builds, the others wait.
+func BuildPinned(ctx context.Context, module, pkg string, log io.Writer) (string, error) {
+	root, err := repositoryRoot()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(root, filepath.FromSlash(module))
+	pins := [][]byte{[]byte(pkg)}
+	for _, file := range []string{"go.mod", "go.sum"} {
+		data, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			return "", err
+		}
+		pins = append(pins, data)
+	}
+	cache, err := cacheDir("pinned", digest(pins...))
+	if err != nil {
+		return "", err
+	}
+	p := program{name: path.Base(pkg), pkg: pkg, module: dir}
+	target := filepath.Join(cache, p.name)
+	unlock, err := lockFile(ctx, target+".lock")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if exists(target) {
+		return target, nil
+	}
+	fmt.Fprintf(log, "building %s, once per machine\n", p.name)
+	if err := p.build(ctx, target, log); err != nil {
+		return "", fmt.Errorf("building %s: %w", p.name, err)
+	}
+	return target, nil
 }
 
 func programs(v string, m moduleDirs) []program {

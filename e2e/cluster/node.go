@@ -307,7 +307,7 @@ func (c *Cluster) ExecInside(ctx context.Context, n int, args ...string) ([]byte
 	return output(cmd, nodeName(n), args)
 }
 
-// LoadImage puts a docker-archive tar into all running nodes, and into others when they start.
+// LoadImage puts an image archive, OCI or docker, into all running nodes, and into others when they start.
 func (c *Cluster) LoadImage(ctx context.Context, tar string) error {
 	unlock, err := lockLab(ctx, c.rec.Name)
 	if err != nil {

@@ -19,6 +19,11 @@ const (
 
 // BuildImage builds the product from this tree into an image and loads it into every node of the lab.
 func BuildImage(ctx context.Context, c *cluster.Cluster) error {
+	return BuildImageAs(ctx, c, repo+":"+tag)
+}
+
+// BuildImageAs is BuildImage with a name of the caller's choice.
+func BuildImageAs(ctx context.Context, c *cluster.Cluster, name string) error {
 	root, err := render.Root()
 	if err != nil {
 		return err
@@ -27,8 +32,13 @@ func BuildImage(ctx context.Context, c *cluster.Cluster) error {
 	if err != nil {
 		return fmt.Errorf("building belfry: %w", err)
 	}
+	return LoadProgram(ctx, c, name, program)
+}
+
+// LoadProgram puts a program of ours into an image and loads it into every node of the lab.
+func LoadProgram(ctx context.Context, c *cluster.Cluster, name, program string) error {
 	tar, err := cluster.BuildImage(cluster.ImageSpec{
-		Name: repo + ":" + tag, Files: map[string]string{"/belfry": program}, Entrypoint: []string{"/belfry"}, User: "65532:65532",
+		Name: name, Files: map[string]string{"/belfry": program}, Entrypoint: []string{"/belfry"}, User: "65532:65532",
 	})
 	if err != nil {
 		return fmt.Errorf("building the image: %w", err)
@@ -48,14 +58,17 @@ func BuildWebImage(ctx context.Context, c *cluster.Cluster) error {
 // Install installs the chart with helm, as a user would, and returns when its Pods are ready. Each set is a value, as in
 // `helm install --set`.
 func Install(ctx context.Context, c *cluster.Cluster, set ...string) error {
-	args := []string{
-		"upgrade", "--install", Release, "charts/belfry", "--namespace", Namespace, "--create-namespace",
-		"--set", "image.repository=" + repo, "--set", "image.tag=" + tag, "--set", "image.pullPolicy=Never", "--wait", "--timeout", "3m",
-	}
+	args := []string{"upgrade", "--install", Release, "charts/belfry", "--namespace", Namespace, "--create-namespace", "--wait", "--timeout", "3m"}
+	args = append(args, ImageFlags()...)
 	for _, s := range set {
 		args = append(args, "--set", s)
 	}
 	return Helm(ctx, c, args...)
+}
+
+// ImageFlags are those by which helm installs the image that BuildImage has made.
+func ImageFlags() []string {
+	return []string{"--set", "image.repository=" + repo, "--set", "image.tag=" + tag, "--set", "image.pullPolicy=Never"}
 }
 
 // PoolManifest is a pool of ten addresses of either family on the lab's LAN and an advertisement for it: the samples of

@@ -48,10 +48,12 @@ func house() []room {
 
 		{path: "internal/kube", floor: 3, sideways: true},
 		{path: "internal/cli", floor: 3},
+		{path: "internal/selftest", floor: 3},
 		{path: "controllers", floor: 3},
 		{path: "speaker", floor: 3},
 
 		{path: "cmd", floor: 4, kind: program},
+		{path: "internal/release", floor: 4, kind: program},
 
 		{path: "e2e", floor: 5, kind: test, sideways: true},
 		{path: "charts", floor: 5, kind: test, sideways: true},

@@ -40,11 +40,88 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
 - --exclude-lb-label={{ .Values.excludeLBLabel }}
 - --drain-on-cordon={{ .Values.drainOnCordon }}
 - --metrics-address=:{{ .Values.ports.metrics }}
+{{- if .Values.metrics.secure }}
+- --metrics-secure
+{{- end }}
+{{- with .Values.ports.pprof }}
+- --pprof-address=127.0.0.1:{{ . }}
+{{- end }}
 - --log-format={{ .Values.logFormat }}
+{{- end -}}
+
+{{/*
+quickstart.addresses as the controller takes them, joined by commas. What cannot be meant fails here, in words; the
+controller checks the rest.
+*/}}
+{{- define "belfry.quickstart" -}}
+{{- $all := .Values.quickstart.addresses -}}
+{{- if kindIs "string" $all }}{{ $all = splitList "," $all }}{{ end -}}
+{{- $four := "((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])" -}}
+{{- $six := "[0-9A-Fa-f]{0,4}(:[0-9A-Fa-f]{0,4}){2,7}" -}}
+{{- $clean := list -}}
+{{- range $all -}}
+{{- $entry := nospace . -}}
+{{- if $entry -}}
+{{- if not (or (regexMatch (printf "^%s(/(3[0-2]|[12]?[0-9])|-%s)?$" $four $four) $entry) (regexMatch (printf "^%s(/(12[0-8]|1[01][0-9]|[1-9]?[0-9])|-%s)?$" $six $six) $entry)) -}}
+{{- fail (printf "quickstart.addresses: %q is no address, no CIDR and no range: write 192.168.1.240-192.168.1.250, 192.168.1.240/28 or 192.168.1.240" .) -}}
+{{- end -}}
+{{- if regexMatch (printf "^%s-%s$" $four $four) $entry -}}
+{{- $ends := list -}}
+{{- range splitList "-" $entry -}}
+{{- $n := 0 -}}
+{{- range splitList "." . }}{{ $n = add (mul $n 256) (atoi .) }}{{ end -}}
+{{- $ends = append $ends $n -}}
+{{- end -}}
+{{- if gt (first $ends) (last $ends) -}}
+{{- fail (printf "quickstart.addresses: %q ends before it begins" .) -}}
+{{- end -}}
+{{- end -}}
+{{- $clean = append $clean $entry -}}
+{{- end -}}
+{{- end -}}
+{{- join "," $clean -}}
 {{- end -}}
 
 {{/* How the API server names a service account. Called with (list . "component"). */}}
 {{- define "belfry.username" -}}
 {{- $root := index . 0 -}}
 system:serviceaccount:{{ $root.Release.Namespace }}:{{ include "belfry.fullname" $root }}-{{ index . 1 }}
+{{- end -}}
+
+{{/* What a program may ask the API server where that says who may read its metrics. */}}
+{{- define "belfry.reviews" -}}
+{{- if .Values.metrics.secure }}
+# Who reads metrics, and whether they may.
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
+{{- end }}
+{{- end -}}
+
+{{/* How Prometheus reads metrics: the end of an endpoint of a ServiceMonitor or, in plain HTTP, a PodMonitor. */}}
+{{- define "belfry.scrape" -}}
+port: metrics
+path: /metrics
+{{- if .Values.metrics.secure }}
+scheme: https
+# Each program makes its certificate at the start.
+tlsConfig: {insecureSkipVerify: true}
+bearerTokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token
+{{- end }}
+{{- end -}}
+
+{{/* Annotations of what `helm test` makes, and takes away again. Called with the weight. */}}
+{{- define "belfry.test" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
+{{/* Every series says which node it is from. */}}
+{{- define "belfry.scrapeNode" -}}
+relabelings:
+- {sourceLabels: [__meta_kubernetes_pod_node_name], targetLabel: node}
 {{- end -}}

@@ -132,7 +132,7 @@ func kubeconfig(name *string) *cobra.Command {
 
 func loadImage(name *string) *cobra.Command {
 	return &cobra.Command{
-		Use: "load-image TAR", Short: "Load a docker-archive into all nodes", Args: cobra.ExactArgs(1),
+		Use: "load-image TAR", Short: "Load an image archive (OCI or docker) into all nodes", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			lab, err := cluster.Open(*name)
 			if err != nil {

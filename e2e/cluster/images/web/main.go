@@ -1,5 +1,6 @@
 // Command web is the server behind the Services of the demo and the tests. Every answer is a line that says which pod and node gave
-// it, and which address the client seemed to have. Ports come from flags, or from environment variables of the same name in capitals:
+// it, which address the client seemed to have and, behind a proxy, whom that says it answers for. Ports come from flags, or from
+// environment variables of the same name in capitals:
 //
 //	--http 8080,8081   GET / the line; GET /stream the line every 100 ms until the client goes; GET /healthz
 //	--udp 9000         the line, for each datagram

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -65,7 +66,11 @@ func (s server) stream(w http.ResponseWriter, r *http.Request) {
 
 func (s server) line(r *http.Request) string {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	return s.describe(r.RemoteAddr, local)
+	line := s.describe(r.RemoteAddr, local)
+	if by := r.Header.Get("X-Forwarded-For"); by != "" {
+		line = strings.TrimSuffix(line, "\n") + " forwarded=" + strings.ReplaceAll(by, " ", "") + "\n"
+	}
+	return line
 }
 
 func (s server) describe(client string, local net.Addr) string {

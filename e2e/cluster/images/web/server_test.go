@@ -23,6 +23,15 @@ func TestLine(t *testing.T) {
 	}
 }
 
+func TestLineBehindAProxy(t *testing.T) {
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	r.Header.Set("X-Forwarded-For", "192.0.2.7, 192.0.2.8")
+	r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 8080}))
+	if got := (server{pod: "p", node: "n"}).line(r); !strings.HasSuffix(got, " port=8080 forwarded=192.0.2.7,192.0.2.8\n") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestStreamGoesOn(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(server{pod: "p", node: "n"}.stream))
 	defer srv.Close()

@@ -1,0 +1,214 @@
+package charts_test
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/belfry-lb/belfry/charts/render"
+	"github.com/belfry-lb/belfry/controllers"
+)
+
+func file(t *testing.T, elem ...string) []byte {
+	t.Helper()
+	root, err := render.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(append([]string{root, "charts", "belfry"}, elem...)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestSchemaKnowsTheValues: each value has its place in the schema, and each place its default in values.yaml.
+func TestSchemaKnowsTheValues(t *testing.T) {
+	var values map[string]any
+	if err := yaml.Unmarshal(file(t, "values.yaml"), &values); err != nil {
+		t.Fatal(err)
+	}
+	var schema map[string]any
+	if err := json.Unmarshal(file(t, "values.schema.json"), &schema); err != nil {
+		t.Fatal(err)
+	}
+	definitions := schema["definitions"].(map[string]any)
+	delete(schema["properties"].(map[string]any), "global") // helm's own
+	var compare func(path string, values, schema map[string]any)
+	compare = func(path string, values, schema map[string]any) {
+		if ref, ok := schema["$ref"].(string); ok {
+			schema = definitions[strings.TrimPrefix(ref, "#/definitions/")].(map[string]any)
+		}
+		properties, closed := schema["properties"].(map[string]any)
+		if !closed {
+			return // of any content
+		}
+		if schema["additionalProperties"] != false {
+			t.Errorf("%s: the schema lets misspelt values pass", path)
+		}
+		if diff := cmp.Diff(slices.Sorted(maps.Keys(values)), slices.Sorted(maps.Keys(properties))); diff != "" {
+			t.Errorf("%s (-values.yaml +schema):\n%s", path, diff)
+			return
+		}
+		for name, v := range values {
+			if inner, isMap := v.(map[string]any); isMap {
+				compare(path+"."+name, inner, properties[name].(map[string]any))
+			}
+		}
+	}
+	compare("", values, schema)
+}
+
+func TestQuickstart(t *testing.T) {
+	for set, want := range map[string]string{
+		"192.168.1.240-192.168.1.250":             "192.168.1.240-192.168.1.250",
+		"192.168.1.240 - 192.168.1.250":           "192.168.1.240-192.168.1.250",
+		`192.168.1.240/28\,fd00::f0-fd00::ff`:     "192.168.1.240/28,fd00::f0-fd00::ff",
+		"{192.168.1.9-192.168.1.10,fd00::/120}":   "192.168.1.9-192.168.1.10,fd00::/120",
+		"2001:db8:0:1:2:3:4:5":                    "2001:db8:0:1:2:3:4:5",
+		"10.0.0.250-10.0.1.5":                     "10.0.0.250-10.0.1.5",
+		"{ 192.168.1.241 , 192.168.1.243 , fd::}": "192.168.1.241,192.168.1.243,fd::",
+	} {
+		objects := chart(t, "quickstart.addresses="+set)
+		args := get[appsv1.Deployment](t, objects, "Deployment", "belfry-controller").Spec.Template.Spec.Containers[0].Args
+		if !slices.Contains(args, "--quickstart-addresses="+want) {
+			t.Errorf("%s: %v", set, args)
+		}
+		rules := get[rbacv1.ClusterRole](t, objects, "ClusterRole", "belfry-controller").Rules
+		resources := []string{"ipaddresspools", "l2advertisements"}
+		for _, want := range []rbacv1.PolicyRule{
+			{APIGroups: []string{"belfry.dev"}, Resources: resources, Verbs: []string{"create"}},
+			{APIGroups: []string{"belfry.dev"}, Resources: resources, Verbs: []string{"patch"}, ResourceNames: []string{controllers.QuickstartName}},
+		} {
+			if !slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool { return cmp.Equal(r, want) }) {
+				t.Errorf("the controller lacks %v", want)
+			}
+		}
+	}
+	for set, words := range map[string]string{
+		"192.168.1.250-192.168.1.240": `"192.168.1.250-192.168.1.240" ends before it begins`,
+		"10.0.1.0-10.0.0.255":         "ends before it begins",
+		"192.168.1.2400":              "is no address, no CIDR and no range: write 192.168.1.240-192.168.1.250",
+		"192.168.1.240-250":           "no range",
+		"192.168.1.0/33":              "no CIDR",
+		"fd00::/129":                  "no CIDR",
+		"my-router":                   "no address",
+		"fd00::1-192.168.1.1":         "no range",
+	} {
+		_, err := render.Chart(t.Context(), "quickstart.addresses="+set)
+		if err == nil || !strings.Contains(err.Error(), "quickstart.addresses: ") || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v, want an error about %s", set, err, words)
+		}
+	}
+}
+
+// TestSelftestRights lists what the Pod of `helm test` may do, and that no right stays.
+func TestSelftestRights(t *testing.T) {
+	objects := chart(t)
+	seen := 0
+	for _, o := range objects {
+		if !strings.HasSuffix(o.GetName(), "-selftest") {
+			continue
+		}
+		seen++
+		a := o.GetAnnotations()
+		goes := "before-hook-creation,hook-succeeded"
+		if o.GetKind() == "Pod" {
+			goes = "before-hook-creation" // its log is read after the test
+		}
+		if a["helm.sh/hook"] != "test" || a["helm.sh/hook-delete-policy"] != goes {
+			t.Errorf("%s would stay: %v", o.GetKind(), a)
+		}
+	}
+	if seen != 6 {
+		t.Errorf("%d objects belong to the test, want 6", seen)
+	}
+	want := []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"services"}, Verbs: []string{"get", "create", "delete"}}}
+	if diff := cmp.Diff(want, get[rbacv1.Role](t, objects, "Role", "belfry-selftest").Rules); diff != "" {
+		t.Errorf("in its namespace (-want +got):\n%s", diff)
+	}
+	want = []rbacv1.PolicyRule{{APIGroups: []string{"belfry.dev"}, Resources: []string{"speakerstatuses"}, Verbs: []string{"list"}}}
+	if diff := cmp.Diff(want, get[rbacv1.ClusterRole](t, objects, "ClusterRole", "belfry-selftest").Rules); diff != "" {
+		t.Errorf("in the cluster (-want +got):\n%s", diff)
+	}
+	pod := get[corev1.Pod](t, objects, "Pod", "belfry-selftest")
+	c := pod.Spec.Containers[0]
+	if pod.Spec.HostNetwork || !*pod.Spec.SecurityContext.RunAsNonRoot || len(c.SecurityContext.Capabilities.Add) > 0 || !*c.SecurityContext.ReadOnlyRootFilesystem {
+		t.Error("the Pod is not restricted")
+	}
+	selector := "--selector=app.kubernetes.io/instance=" + pod.Labels["app.kubernetes.io/instance"] + ",app.kubernetes.io/component=" + pod.Labels["app.kubernetes.io/component"]
+	if !slices.Contains(c.Args, selector) {
+		t.Errorf("%v: the Service would not find its Pod by %s", c.Args, selector)
+	}
+}
+
+func TestSecureMetrics(t *testing.T) {
+	objects := chart(t, "metrics.secure=true", "metrics.serviceMonitor.enabled=true")
+	for _, program := range []string{"belfry-controller", "belfry-speaker"} {
+		var asks []string
+		for _, r := range get[rbacv1.ClusterRole](t, objects, "ClusterRole", program).Rules {
+			if slices.Equal(r.Verbs, []string{"create"}) {
+				asks = append(asks, r.Resources...)
+			}
+		}
+		if diff := cmp.Diff([]string{"tokenreviews", "subjectaccessreviews"}, asks); diff != "" {
+			t.Errorf("%s may create (-want +got):\n%s", program, diff)
+		}
+	}
+	reader := get[rbacv1.ClusterRole](t, objects, "ClusterRole", "belfry-metrics-reader").Rules
+	if diff := cmp.Diff([]rbacv1.PolicyRule{{NonResourceURLs: []string{"/metrics"}, Verbs: []string{"get"}}}, reader); diff != "" {
+		t.Errorf("reader (-want +got):\n%s", diff)
+	}
+	if _, err := render.Chart(t.Context(), "metrics.secure=true", "metrics.podMonitor.enabled=true"); err == nil || !strings.Contains(err.Error(), "take metrics.serviceMonitor") {
+		t.Errorf("a PodMonitor for secure metrics: %v", err)
+	}
+}
+
+func TestMonitors(t *testing.T) {
+	objects := chart(t, "metrics.serviceMonitor.enabled=true", "metrics.podMonitor.enabled=true", "metrics.podMonitor.labels.release=mine")
+	for _, component := range []string{"controller", "speaker"} {
+		pods := get[corev1.Service](t, objects, "Service", "belfry-"+component+"-metrics")
+		if pods.Spec.ClusterIP != "None" || !pods.Spec.PublishNotReadyAddresses || pods.Spec.Ports[0].TargetPort.String() != "metrics" {
+			t.Errorf("Service of the %s: %+v", component, pods.Spec)
+		}
+		monitor := get[map[string]any](t, objects, "PodMonitor", "belfry-"+component)
+		if labels := monitor["metadata"].(map[string]any)["labels"].(map[string]any); labels["release"] != "mine" {
+			t.Errorf("labels of the PodMonitor: %v", labels)
+		}
+		get[map[string]any](t, objects, "ServiceMonitor", "belfry-"+component)
+	}
+}
+
+func TestNetworkPolicy(t *testing.T) {
+	objects := chart(t, "networkPolicy.enabled=true", "networkPolicy.metricsFrom[0].podSelector.matchLabels.app=prometheus")
+	p := get[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy", "belfry-controller").Spec
+	pod := get[appsv1.Deployment](t, objects, "Deployment", "belfry-controller").Spec.Template
+	for k, v := range p.PodSelector.MatchLabels {
+		if pod.Labels[k] != v {
+			t.Errorf("the policy selects %s=%s, the Pod has %q", k, v, pod.Labels[k])
+		}
+	}
+	if p.Ingress[0].From != nil || p.Ingress[1].From[0].PodSelector.MatchLabels["app"] != "prometheus" || len(p.PolicyTypes) != 2 {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestMaxUnavailable(t *testing.T) {
+	for set, want := range map[string]string{"3": "3", "10%": "10%"} {
+		d := get[appsv1.DaemonSet](t, chart(t, "speaker.maxUnavailable="+set), "DaemonSet", "belfry-speaker")
+		if u := d.Spec.UpdateStrategy.RollingUpdate; u.MaxUnavailable.String() != want || u.MaxSurge.IntValue() != 0 {
+			t.Errorf("%s: %+v", set, u)
+		}
+	}
+}
