@@ -17,9 +17,6 @@ import (
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-//go:fix inline
-func ptr[T any](v T) *T { return new(v) }
-
 // config is a pool, two routers (one of our AS) and an advertisement of the pool to both.
 func config() *spec.Objects {
 	return &spec.Objects{

@@ -13,9 +13,6 @@ import (
 	"github.com/belfry-lb/belfry/api/v1beta1"
 )
 
-//go:fix inline
-func to[T any](v T) *T { return new(v) }
-
 func at(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 func seconds(n int) *metav1.Duration {
