@@ -33,6 +33,7 @@ func ofSessions() map[spec.Reason]Words {
 		"AdministrativeShutdown":    {"the router's operator has closed the session", "Ask the operator of the router; the session comes back by itself."},
 		"NotificationReceived":      {"the router ended the session with a NOTIFICATION", "The message has the router's code; its log has the rest."},
 		"HoldTimerExpired":          {"the router has been silent for the hold time", "Look for packet loss or an overloaded router; the session is tried again."},
+		"PathFailed":                {"BFD says that the path to the router is down", "Look at the link and at the router; the message has what BFD saw, and the session comes back with the path."},
 		"PeerStalled":               {"the router does not read what it is sent", "Look at the load of the router."},
 		"ConnectionLost":            {"the connection broke without a NOTIFICATION", "Nothing at first: it is tried again. If it recurs, look at the path to the router."},
 		"SettingsChanged":           {"the settings changed; a new session is on its way", "Nothing: this takes a moment."},
