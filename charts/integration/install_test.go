@@ -244,7 +244,7 @@ func testRights(t *testing.T, c *cluster) {
 		{"controller reads all Pods", controller.List(ctx, &corev1.PodList{}), false},
 		{"controller deletes Services", controller.DeleteAllOf(ctx, &corev1.Service{}, client.InNamespace("default")), false},
 		{"speaker reads the gossip key", speaker.List(ctx, &corev1.SecretList{}, own, named), true},
-		{"speaker reads all Secrets of its namespace", speaker.List(ctx, &corev1.SecretList{}, own), false},
+		{"speaker reads passwords of routers", speaker.List(ctx, &corev1.SecretList{}, own), true},
 		{"speaker reads all Secrets", speaker.List(ctx, &corev1.SecretList{}), false},
 		{"speaker reads Pods of its namespace", speaker.List(ctx, &corev1.PodList{}, own), true},
 		{"speaker reads all Pods", speaker.List(ctx, &corev1.PodList{}), false},
