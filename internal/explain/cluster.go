@@ -138,6 +138,7 @@ func rules() []rule {
 		{"there are pools and advertisements", configured},
 		{"objects are valid", objectsValid},
 		{"pools hold no address of the cluster", poolsHoldNodes},
+		{"it is known what the cluster uses itself", clusterKnown},
 		{"nodes may announce", nodesExcluded},
 		{"interfaces are up", interfacesUp},
 		{"no other host has an address of ours", conflicts},

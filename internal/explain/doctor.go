@@ -6,6 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
@@ -163,6 +166,16 @@ func configured(d *diagnosis) (out []Finding) {
 		}
 	}
 	return out
+}
+
+// clusterKnown: what the controller could not learn it cannot keep from being handed out.
+func clusterKnown(d *diagnosis) []Finding {
+	for i := range d.Objects.Pools {
+		if c := meta.FindStatusCondition(d.Objects.Pools[i].Status.Conditions, v1beta1.ConditionUnchecked); c != nil {
+			return []Finding{warning("Set controller.serviceCIDRs or controller.podCIDRs in the chart's values.", "%s", c.Message)} // all pools say the same
+		}
+	}
+	return nil
 }
 
 func objectsValid(d *diagnosis) (out []Finding) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/spec"
@@ -64,6 +65,9 @@ func TestRules(t *testing.T) {
 		{"pools hold no", "pool lan holds 192.0.2.11, the InternalIP of node n1", func(c *Cluster) {
 			a := netip.MustParseAddr("192.0.2.11")
 			c.Used = []spec.Occupied{{Range: spec.Range{From: a, To: a}, What: "the InternalIP of node n1"}}
+		}},
+		{"it is known what", "pod CIDRs are not known", func(c *Cluster) {
+			c.Objects.Pools[0].Status.Conditions = []metav1.Condition{{Type: v1beta1.ConditionUnchecked, Status: metav1.ConditionTrue, Message: "the pod CIDRs are not known"}}
 		}},
 		{"nodes may announce", "all 2 nodes are labelled", func(c *Cluster) {
 			c.Rules.Exclude = spec.ExcludeHonour

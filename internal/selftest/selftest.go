@@ -121,12 +121,24 @@ func announcersOf(ctx context.Context, c client.Client, s *corev1.Service, a net
 				nodes = append(nodes, status.Name)
 			}
 		}
+		if len(nodes) == 0 && byBGP(ctx, c, s) {
+			nodes = []string{"BGP"}
+		}
 		if len(nodes) == 0 {
 			return fmt.Errorf("nobody announces %s: %s", a, why(ctx, c, s, len(list.Items)))
 		}
 		return nil
 	})
 	return nodes, err
+}
+
+// byBGP tells whether the controller says that routers are told of the Service.
+func byBGP(ctx context.Context, c client.Client, s *corev1.Service) bool {
+	if err := c.Get(ctx, client.ObjectKeyFromObject(s), s); err != nil {
+		return false
+	}
+	announced := condition(s, v1beta1.ConditionAnnounced)
+	return announced != nil && announced.Status == metav1.ConditionTrue && announced.Message == "BGP"
 }
 
 func announces(s *v1beta1.SpeakerStatus, a netip.Addr) bool {

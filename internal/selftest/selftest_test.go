@@ -73,6 +73,13 @@ func TestRun(t *testing.T) {
 			fails: "nobody announces 192.0.2.10: 1 speakers run",
 		},
 		{
+			name: "by BGP only", speakers: []client.Object{speaker("n1")}, says: []string{"192.0.2.10 is announced by BGP"},
+			change: func(s *corev1.Service) {
+				allocated("True", "Assigned", "", "192.0.2.10")(s)
+				s.Status.Conditions = append(s.Status.Conditions, metav1.Condition{Type: "belfry.dev/Announced", Status: "True", Reason: "Announced", Message: "BGP"})
+			},
+		},
+		{
 			name: "withheld", speakers: []client.Object{speaker("n1")}, fails: "nobody announces 192.0.2.10: NoEndpoint: no Pod is ready",
 			change: func(s *corev1.Service) {
 				allocated("True", "Assigned", "", "192.0.2.10")(s)
