@@ -275,11 +275,20 @@ func TestBuildImage(t *testing.T) {
 		t.Errorf("the same content gave %s and %s", path, again)
 	}
 	archive := untar(t, path)
-	var manifest []struct{ RepoTags, Layers []string }
-	if err := json.Unmarshal(archive["manifest.json"], &manifest); err != nil || manifest[0].RepoTags[0] != spec.Name {
-		t.Errorf("manifest %s: %v", archive["manifest.json"], err)
+	type blob struct {
+		Digest      string
+		Annotations map[string]string
 	}
-	layer := entries(t, archive["layer.tar"])
+	var index struct{ Manifests []blob }
+	var manifest struct{ Layers []blob }
+	if err := json.Unmarshal(archive["index.json"], &index); err != nil || index.Manifests[0].Annotations["io.containerd.image.name"] != spec.Name {
+		t.Fatalf("index %s: %v", archive["index.json"], err)
+	}
+	read := func(b blob) []byte { return archive["blobs/"+strings.Replace(b.Digest, ":", "/", 1)] }
+	if err := json.Unmarshal(read(index.Manifests[0]), &manifest); err != nil || len(manifest.Layers) != 1 {
+		t.Fatalf("manifest %s: %v", read(index.Manifests[0]), err)
+	}
+	layer := entries(t, read(manifest.Layers[0]))
 	if diff := cmp.Diff(map[string]string{"tmp/": "", "usr/": "", "usr/bin/": "", "usr/bin/program": "first"}, layer); diff != "" {
 		t.Error(diff)
 	}
