@@ -20,7 +20,7 @@ import (
 func spoofer(t *testing.T, h *host, from, to string, port int, ttl int) net.Conn {
 	t.Helper()
 	var conn net.Conn
-	h.must(h.alone(func() (err error) {
+	h.Must(h.Do(func() (err error) {
 		d := net.Dialer{
 			LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr(from), 0)),
 			Control: func(_, _ string, c syscall.RawConn) error {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/belfry-lb/belfry/internal/nettest"
 	"github.com/belfry-lb/belfry/speaker/bfd"
 )
 
@@ -16,15 +17,15 @@ func TestGuest(t *testing.T) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "red"
 	red := &netlink.Vrf{LinkAttrs: attrs, Table: 100}
-	node.must(node.nl.LinkAdd(red))
-	node.must(node.nl.LinkSetUp(red))
-	node.must(node.nl.LinkSetDown(node.link("eth0"))) // takes the IPv6 addresses away
-	node.must(node.nl.LinkSetMaster(node.link("eth0"), red))
-	node.must(node.nl.LinkSetUp(node.link("eth0")))
-	node.address("eth0", node6+"/64")
-	cable(node, "eth1", router, "eth1")
-	node.address("eth1", "10.8.0.1/24")
-	router.address("eth1", "10.8.0.2/24")
+	node.Must(node.Netlink.LinkAdd(red))
+	node.Must(node.Netlink.LinkSetUp(red))
+	node.Must(node.Netlink.LinkSetDown(node.Link("eth0"))) // takes the IPv6 addresses away
+	node.Must(node.Netlink.LinkSetMaster(node.Link("eth0"), red))
+	node.Must(node.Netlink.LinkSetUp(node.Link("eth0")))
+	node.Address("eth0", node6+"/64")
+	nettest.Cable(node.Host, "eth1", router.Host, "eth1")
+	node.Address("eth1", "10.8.0.1/24")
+	router.Address("eth1", "10.8.0.2/24")
 
 	set := timers(300*ms, 3)
 	ours, theirs := startOurs(t, node), startOurs(t, router)
@@ -51,7 +52,7 @@ func TestGuest(t *testing.T) {
 	if n := ours.downs() + theirs.downs(); n != 0 {
 		t.Errorf("%d downs", n)
 	}
-	router.must(router.nl.LinkSetDown(router.link("eth0")))
+	router.Must(router.Netlink.LinkSetDown(router.Link("eth0")))
 	for path := range inside {
 		if path.VRF == "red" {
 			ours.await(path, "the cut in the VRF", down)

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/belfry-lb/belfry/internal/nettest"
 	"github.com/belfry-lb/belfry/speaker/bfd"
 )
 
@@ -15,14 +16,14 @@ import (
 func crowd(t *testing.T, sessions int, set bfd.Settings) (near, far *ours, started func()) {
 	t.Helper()
 	node, router := newHost(t), newHost(t)
-	cable(node, "eth0", router, "eth0")
-	node.address("eth0", "10.20.255.1/30")
-	router.address("eth0", "10.20.255.2/30")
-	node.route("10.20.0.0/17", "10.20.255.2") // one neighbour for all: the kernel's table takes no thousand
+	nettest.Cable(node.Host, "eth0", router.Host, "eth0")
+	node.Address("eth0", "10.20.255.1/30")
+	router.Address("eth0", "10.20.255.2/30")
+	node.Route("10.20.0.0/17", "10.20.255.2") // one neighbour for all: the kernel's table takes no thousand
 	here, there := map[bfd.Path]bfd.Settings{}, map[bfd.Path]bfd.Settings{}
 	for i := range sessions {
 		a := fmt.Sprintf("10.20.%d.%d", i/250, 1+i%250)
-		router.address("eth0", a+"/32")
+		router.Address("eth0", a+"/32")
 		here[bfd.Path{Peer: addr(a), MultiHop: true}] = set
 		there[bfd.Path{Peer: addr("10.20.255.1"), Local: addr(a), MultiHop: true}] = set
 	}

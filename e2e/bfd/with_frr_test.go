@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/belfry-lb/belfry/internal/nettest"
 	"github.com/belfry-lb/belfry/speaker/bfd"
 )
 
@@ -20,9 +21,9 @@ const (
 func pair(t *testing.T) (node, router *host) {
 	t.Helper()
 	node, router = newHost(t), newHost(t)
-	cable(node, "eth0", router, "eth0")
-	node.address("eth0", node4+"/24", node6+"/64")
-	router.address("eth0", router4+"/24", router6+"/64")
+	nettest.Cable(node.Host, "eth0", router.Host, "eth0")
+	node.Address("eth0", node4+"/24", node6+"/64")
+	router.Address("eth0", router4+"/24", router6+"/64")
 	return node, router
 }
 
@@ -31,14 +32,14 @@ func distant(t *testing.T) (node, router *host) {
 	t.Helper()
 	node, middle := pair(t)
 	router = newHost(t)
-	cable(middle, "eth1", router, "eth0")
-	middle.address("eth1", "10.10.0.1/24", "fd10::1/64")
-	router.address("eth0", far4+"/24", far6+"/64")
-	middle.forward()
-	node.route("10.10.0.0/24", router4)
-	node.route("fd10::/64", router6)
-	router.route("10.9.0.0/24", "10.10.0.1")
-	router.route("fd09::/64", "fd10::1")
+	nettest.Cable(middle.Host, "eth1", router.Host, "eth0")
+	middle.Address("eth1", "10.10.0.1/24", "fd10::1/64")
+	router.Address("eth0", far4+"/24", far6+"/64")
+	middle.Forward()
+	node.Route("10.10.0.0/24", router4)
+	node.Route("fd10::/64", router6)
+	router.Route("10.9.0.0/24", "10.10.0.1")
+	router.Route("fd09::/64", "fd10::1")
 	return node, router
 }
 
@@ -204,14 +205,14 @@ func TestFRRAdminDown(t *testing.T) {
 func TestFRRLinkCut(t *testing.T) {
 	o, path, r, node := joined(t, timers(50*ms, 3))
 	cut := time.Now()
-	node.must(node.nl.LinkSetDown(node.link("eth0")))
+	node.Must(node.Netlink.LinkSetDown(node.Link("eth0")))
 	s := o.await(path, "the cut", down)
 	t.Logf("a link cut was noticed after %s", s.Since.Sub(cut))
 	if s.Cause != bfd.CauseDetectionExpired {
 		t.Errorf("%+v", s)
 	}
 	until(t, "FRR's view", func() bool { return r.peer().Status == "down" })
-	node.must(node.nl.LinkSetUp(node.link("eth0")))
+	node.Must(node.Netlink.LinkSetUp(node.Link("eth0")))
 	o.await(path, "coming up again", up)
 	if problem := o.Running().Problems[path]; problem != "" {
 		t.Error(problem)
@@ -238,7 +239,7 @@ func TestFRREcho(t *testing.T) {
 		t.Run(family.name, func(t *testing.T) {
 			node, host := pair(t)
 			r := startFRR(t, host, append([]string{"peer " + family.node}, frrTimers(300*ms, 3)...)...)
-			host.forward()
+			host.Forward()
 			set := timers(300*ms, 5)
 			set.Echo = 100 * ms
 			o, path := startOurs(t, node), bfd.Path{Peer: addr(family.router)}
@@ -247,15 +248,15 @@ func TestFRREcho(t *testing.T) {
 			lasts(t, time.Second, "echo", func() bool { return o.Running().Sessions[path].Downs == 0 })
 
 			stopped := time.Now()
-			host.sysctl("ipv4/ip_forward", "0")
-			host.sysctl("ipv6/conf/all/forwarding", "0")
+			host.Sysctl("ipv4/ip_forward", "0")
+			host.Sysctl("ipv6/conf/all/forwarding", "0")
 			s := o.await(path, "echo failing", func(s bfd.Status) bool { return s.Downs == 1 })
 			t.Logf("the end of forwarding was noticed after %s", time.Since(stopped))
 			if s.State != bfd.Up && s.Cause != bfd.CauseEchoFailed {
 				t.Errorf("%+v", s)
 			}
 			until(t, "FRR's view", func() bool { return r.downs() == 1 })
-			host.forward()
+			host.Forward()
 			o.await(path, "coming up again with echo", func(s bfd.Status) bool { return up(s) && s.Echoed })
 		})
 	}
