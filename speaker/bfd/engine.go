@@ -96,6 +96,7 @@ func (e *Engine) Changed() <-chan struct{} { return e.changed }
 
 func (e *Engine) publish(r Running) {
 	e.running.Store(&r)
+	e.metrics.show(r)
 	select {
 	case e.changed <- struct{}{}:
 	default:
