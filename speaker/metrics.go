@@ -39,7 +39,7 @@ func newMetrics(r prometheus.Registerer) (metrics, error) {
 		plan:      histogram("belfry_speaker_plan_duration_seconds", "Time that planning took in one pass, from facts at hand."),
 		failures:  counter("belfry_speaker_pass_failures_total", "Passes that could not be completed, and were tried again."),
 		ready:     gauge("belfry_speaker_ready", "1 when the speaker may acquire addresses, 0 while it is starting."),
-		draining:  gauge("belfry_speaker_draining", "1 while the node is to be left: the speaker hands over its addresses and ends its sessions."),
+		draining:  gauge("belfry_speaker_draining", "1 while the node is to announce nothing: it is drained, excluded or shut down."),
 		missing:   gauge("belfry_members_missing", "Speakers that have a Pod, and are not among those that are alive."),
 		addresses: gauge("belfry_l2_addresses", "Addresses that this node answers for with ARP or NDP."),
 		contested: gauge("belfry_l2_contested_addresses", "Addresses of ours that a host which is no node of the cluster has been heard to have of late."),

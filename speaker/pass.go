@@ -307,8 +307,11 @@ func (p *passer) world(ctx context.Context, now time.Time, roster []members.Memb
 
 // leave tells the others that this node gives its addresses away, and when it does not any more.
 func (p *passer) leave(nodes []plan.Node) {
-	draining := slices.ContainsFunc(nodes, func(n plan.Node) bool { return n.Name == p.o.Node && n.Draining })
-	p.metrics.draining.Set(flag(draining))
+	draining, excluded := false, false
+	if i := slices.IndexFunc(nodes, func(n plan.Node) bool { return n.Name == p.o.Node }); i >= 0 {
+		draining, excluded = nodes[i].Draining, nodes[i].Excluded
+	}
+	p.metrics.draining.Set(flag(draining || excluded))
 	switch {
 	case draining:
 		p.become(members.Draining)
