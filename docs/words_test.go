@@ -39,6 +39,31 @@ func TestTroublesAreNamedAsBelfryNamesThem(t *testing.T) {
 	}
 }
 
+var waits = regexp.MustCompile(`kubectl wait --for=condition=(\S+) ([a-z]+)`)
+
+// Whoever waits for a condition waits for one that there is.
+func TestConditionsToWaitFor(t *testing.T) {
+	found := 0
+	for path, p := range pages(t) {
+		for _, m := range waits.FindAllStringSubmatch(p.text(), -1) {
+			found++
+			condition, kind := m[1], m[2]
+			if kind == "service" && strings.HasPrefix(condition, "belfry.dev/") {
+				continue
+			}
+			b, err := os.ReadFile(filepath.Join("reference", kind+".md"))
+			_, list, told := strings.Cut(string(b), "Conditions: ")
+			list, _, _ = strings.Cut(list, "\n")
+			if err != nil || !told || !regexp.MustCompile(`\b`+condition+`\b`).MatchString(list) {
+				t.Errorf("%s waits for %s of a %s, which has %q: %v", path, condition, kind, list, err)
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("%d waits were found; the search is broken", found)
+	}
+}
+
 // fields are words of objects, Belfry's and others', that are written like reasons.
 var fields = map[string]bool{
 	"Ready": true, "Established": true, "Exhausted": true, "Unchecked": true, "Allocated": true, "Announced": true, "Local": true,

@@ -22,13 +22,13 @@ type metrics struct {
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
-	counter := func(name, help string) prometheus.CounterOpts {
-		return prometheus.CounterOpts{Namespace: "belfry", Subsystem: "bfd", Name: name, Help: help}
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Namespace: "belfry", Subsystem: "bfd", Name: name, Help: help}
 	}
+	counter := func(name, help string) prometheus.CounterOpts { return prometheus.CounterOpts(opts(name, help)) }
 	m := &metrics{
-		sessions: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Namespace: "belfry", Subsystem: "bfd", Name: "sessions", Help: "Paths that are watched, by the state of their session (AdminDown, Down, Init, Up).",
-		}, []string{"state"}),
+		sessions: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("sessions",
+			"Paths that are watched, by the state of their session (AdminDown, Down, Init, Up).")), []string{"state"}),
 		dropped:     prometheus.NewCounterVec(counter("dropped_packets_total", "Packets that were received and thrown away."), []string{"reason"}),
 		transitions: prometheus.NewCounterVec(counter("transitions_total", "States that sessions entered, up or down."), []string{"state"}),
 		failures:    prometheus.NewCounter(counter("socket_failures_total", "Sockets that could not be opened or failed, and were tried again.")),
