@@ -81,26 +81,29 @@ type passer struct {
 	farewell  *farewell
 
 	// What the last pass left behind.
-	mind    *mind
-	planner *plan.Planner
-	whole   bool      // the next pass is to look at everything
-	looked  time.Time // when the last one did
-	nodes   []plan.Node
-	seen    []members.Member
-	gone    []string // Services about which this node is silent
-	peers   map[string]netip.AddrPort
-	last    map[string]netip.Addr // where members were that may be gone
-	told    []byte                // to the group
-	state   members.State
-	settled bool // the join window is over
-	opened  bool // sockets are open
-	recalls bool // claims were taken up from the SpeakerStatus
-	desired l2.Desired
-	running l2.Running
-	rivals  rivals
-	failed  bool
-	bgp     plan.BGPPlan
-	routes  bool // BGP is or was in use: its plan is of everything
+	mind       *mind
+	planner    *plan.Planner
+	whole      bool      // the next pass is to look at everything
+	looked     time.Time // when the last one did
+	nodes      []plan.Node
+	seen       []members.Member
+	gone       []string // Services about which this node is silent
+	peers      map[string]netip.AddrPort
+	last       map[string]netip.Addr // where members were that may be gone
+	told       []byte                // to the group
+	state      members.State
+	settled    bool      // the join window is over
+	opened     bool      // sockets are open
+	recalled   bool      // claims were taken up from the SpeakerStatuses
+	tries      int       // to do so
+	asked      time.Time // when the last was
+	unrecalled error     // why not yet
+	desired    l2.Desired
+	running    l2.Running
+	rivals     rivals
+	failed     bool
+	bgp        plan.BGPPlan
+	routes     bool // BGP is or was in use: its plan is of everything
 }
 
 func (p *passer) run(ctx context.Context) {
@@ -235,7 +238,15 @@ func (p *passer) pass(ctx context.Context) error {
 		p.changed.raise() // what it has said counts for its next plan
 	}
 	p.farewell.see(should)
-	p.report(bounded(v1beta1.SpeakerStatusStatus{
+	if p.recalled {
+		p.report(p.status(should, interfaces))
+	}
+	return errors.Join(untold, p.unrecalled)
+}
+
+// status is what is reported of a pass.
+func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.SpeakerStatusStatus {
+	return bounded(v1beta1.SpeakerStatusStatus{
 		Version:    p.o.Version,
 		State:      p.state.String(),
 		Dataplane:  string(p.dataplane()),
@@ -244,8 +255,7 @@ func (p *passer) pass(ctx context.Context) error {
 		L2:         statusL2(p.running, p.desired, epochs(should.Claims), p.rivals),
 		BGP:        statusBGP(p.routing.report()),
 		Withdrawn:  p.gone,
-	}))
-	return untold
+	})
 }
 
 // plan looks at as little as it must. It returns false as long as this node could not do what is planned.
@@ -289,7 +299,7 @@ func (p *passer) world(ctx context.Context, now time.Time, roster []members.Memb
 	if err != nil {
 		return w, err
 	}
-	p.recall(ctx, roster)
+	p.unrecalled = p.recall(ctx, now, roster)
 	p.mind.leaving = p.farewell.drains()
 	w.Nodes = p.mind.nodes(now, cluster, roster)
 	plan.Settle(w.Nodes, p.o.NodeRules)
