@@ -174,6 +174,13 @@ func TestRebootWithFailback(t *testing.T) {
 	p.movedOnce(now)
 	p.Must(released())
 	p.Must(errors.Join(<-up, restarted(p.Ctx)))
+	p.returned(now)
+	p.toll()
+}
+
+// returned waits until n1 has the address again, and fails unless it moved there and back and no more.
+func (p *play) returned(now map[netip.Addr]int) {
+	p.Helper()
 	a := p.addrs[0]
 	p.Eventually("n1 to have it back", func() error {
 		if sights := p.told(p.quiet, a, p.began); sights[len(sights)-1].MAC != p.MAC(1) {
@@ -181,11 +188,11 @@ func TestRebootWithFailback(t *testing.T) {
 		}
 		return nil
 	})
+	p.Must(atRest(p.Ctx, stage))
 	p.flow(50)
 	if got, want := harness.Stations(p.told(p.asker, a, p.began)), []string{p.MAC(1), p.MAC(now[a]), p.MAC(1)}; !slices.Equal(got, want) {
-		t.Errorf("stations %v, want %v", got, want)
+		p.Errorf("stations %v, want %v", got, want)
 	}
-	p.toll()
 }
 
 // forbidProxy has kube-proxies that start from now on see no Service. It returns what lets them.

@@ -32,6 +32,12 @@ type play struct {
 // begin waits for rest, picks a node without pods that announces some of the common addresses, and lets traffic flow to those.
 func begin(t *testing.T) *play {
 	t.Helper()
+	return beginWithin(t, patience)
+}
+
+// beginWithin is begin for a test that takes longer.
+func beginWithin(t *testing.T, patience time.Duration) *play {
+	t.Helper()
 	p := &play{Scene: harness.NewScene(t, stage, patience)}
 	p.Must(atRest(p.Ctx, stage))
 	has := map[int][]netip.Addr{}
@@ -101,12 +107,12 @@ func (p *play) flow(n int) {
 
 // toll ends the connections and counts what they suffered. No connection may fail, however it came; the requests that
 // were cut off and the held connections that were lost are for the caller to judge.
-func (p *play) toll() (cut, lost int) {
+func (p *play) toll() (t harness.Tally, lost int) {
 	p.Helper()
 	p.flow(50)
 	broken := p.held.Lost(p.Ctx)
 	p.visits.Finish()
-	t := p.visits.Tally(p.began)
+	t = p.visits.Tally(p.began)
 	p.Logf("%s; of %d held connections %d were lost", t, p.held.Count(), len(broken))
 	if t.Lost() > 0 {
 		p.Errorf("%d connections failed:\n%s", t.Lost(), strings.Join(p.visits.Failures(p.began), "\n"))
@@ -114,14 +120,14 @@ func (p *play) toll() (cut, lost int) {
 	if len(broken) > 0 {
 		p.Logf("the first: %v", broken[0])
 	}
-	return t.Resets(), len(broken)
+	return t, len(broken)
 }
 
 // unharmed is toll where nothing may suffer.
 func (p *play) unharmed() {
 	p.Helper()
-	if cut, lost := p.toll(); cut+lost > 0 {
-		p.Errorf("%d requests were cut off, %d held connections lost", cut, lost)
+	if t, lost := p.toll(); t.Resets()+lost > 0 {
+		p.Errorf("%d requests were cut off, %d held connections lost", t.Resets(), lost)
 	}
 }
 
