@@ -239,6 +239,7 @@ func (p *passer) pass(ctx context.Context) error {
 	}
 	p.farewell.see(should)
 	if p.recalls { // until then the status is the only memory of what this node had
+		p.carry(ctx, now)
 		p.report(p.status(should, interfaces))
 	}
 	return untold
@@ -250,7 +251,7 @@ func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.Spe
 		Version:    p.o.Version,
 		State:      p.state.String(),
 		Dataplane:  string(p.dataplane()),
-		Plan:       p.runs(ctx, now),
+		Plan:       p.carried,
 		Interfaces: statusInterfaces(interfaces),
 		Members:    v1beta1.SpeakerMembers{Alive: int32(len(p.seen)), Missing: missing(p.peers, p.seen)}, // #nosec G115 -- far fewer
 		L2:         statusL2(p.running, p.desired, epochs(should.Claims), p.rivals),
