@@ -12,6 +12,7 @@ import (
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/plan"
+	"github.com/belfry-lb/belfry/internal/spec"
 	"github.com/belfry-lb/belfry/speaker/l2"
 	"github.com/belfry-lb/belfry/speaker/liveness"
 	"github.com/belfry-lb/belfry/speaker/members"
@@ -100,7 +101,9 @@ type passer struct {
 	rivals  rivals
 	failed  bool
 	bgp     plan.BGPPlan
-	routes  bool // BGP is or was in use: its plan is of everything
+	digest  string               // of what the last plan was made from
+	carried *v1beta1.SpeakerPlan // the last that was carried out
+	routes  bool                 // BGP is or was in use: its plan is of everything
 }
 
 func (p *passer) run(ctx context.Context) {
@@ -239,6 +242,7 @@ func (p *passer) pass(ctx context.Context) error {
 		Version:    p.o.Version,
 		State:      p.state.String(),
 		Dataplane:  string(p.dataplane()),
+		Plan:       p.runs(ctx, now),
 		Interfaces: statusInterfaces(interfaces),
 		Members:    v1beta1.SpeakerMembers{Alive: int32(len(p.seen)), Missing: missing(p.peers, p.seen)}, // #nosec G115 -- far fewer
 		L2:         statusL2(p.running, p.desired, epochs(should.Claims), p.rivals),
@@ -279,9 +283,12 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 
 // world gathers all facts.
 func (p *passer) world(ctx context.Context, now time.Time, roster []members.Member) (w plan.World, err error) {
-	if w.Config, err = p.gather.config(ctx); err != nil {
+	objects, err := p.gather.config(ctx)
+	if err != nil {
 		return w, err
 	}
+	// The controller reports the problems; a speaker works with what is left.
+	w.Config, _ = spec.Parse(objects)
 	if w.Services, err = p.gather.services(ctx); err != nil {
 		return w, err
 	}
@@ -289,6 +296,7 @@ func (p *passer) world(ctx context.Context, now time.Time, roster []members.Memb
 	if err != nil {
 		return w, err
 	}
+	p.digest = p.digestOf(objects, w, cluster)
 	p.recall(ctx, roster)
 	p.mind.leaving = p.farewell.drains()
 	w.Nodes = p.mind.nodes(now, cluster, roster)
