@@ -66,25 +66,14 @@ func (a *app) explain(ctx context.Context, s subject) (explain.Explanation, erro
 	if err != nil {
 		return explain.Explanation{}, err
 	}
-	g := gatherer{c.client.List, a.system, a.now}
-	if s.kind != "svc" {
-		f, err := g.facts(ctx, needEndpoints)
-		if err != nil {
-			return explain.Explanation{}, err
-		}
-		return explainIn(explain.Look(f), s), nil
+	f, err := gatherer{c.client.List, a.system, a.now}.facts(ctx, needEndpoints)
+	if err == nil && s.kind == "svc" {
+		err = a.addUntyped(ctx, c, &f, s.NamespacedName)
 	}
-	f, err := g.facts(ctx, needServices)
 	if err != nil {
 		return explain.Explanation{}, err
 	}
-	if err := a.addUntyped(ctx, c, &f, s.NamespacedName); err != nil {
-		return explain.Explanation{}, err
-	}
-	if err := g.endpointsOf(ctx, &f, s.NamespacedName); err != nil {
-		return explain.Explanation{}, err
-	}
-	return explain.Look(f).Service(s.NamespacedName), nil
+	return explainIn(explain.Look(f), s), nil
 }
 
 // explainIn answers from what has been looked at.
