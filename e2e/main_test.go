@@ -75,6 +75,10 @@ func prepare(ctx context.Context) (err error) {
 			return errors.Join(harness.BuildImage(ctx, lab), harness.BuildWebImage(ctx, lab))
 		}},
 		{"installing the chart", func() error { return harness.Install(ctx, lab) }},
+		{"building the plugin", func() error {
+			_, err := harness.BuildPlugin(ctx, lab)
+			return err
+		}},
 		{"starting the web servers", func() error {
 			err := harness.Apply(ctx, lab, harness.PoolManifest(lab, "lan", 200, 239)+"---\n"+harness.Web("web", 3))
 			return errors.Join(err, harness.AwaitDeployment(ctx, lab, "default", "web"))

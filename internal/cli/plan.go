@@ -109,16 +109,19 @@ func (a *app) readObjects(files []string, recursive bool) ([]*unstructured.Unstr
 	return out, nil
 }
 
-// edit returns the facts as they would be.
+// edit returns the facts as they would be. What kubectl apply would refuse is an error.
 func (a *app) edit(f explain.Facts, objects []*unstructured.Unstructured, gone []string) (explain.Facts, error) {
 	for _, u := range objects {
 		o, err := typed(u)
-		if err == nil {
-			f, err = f.Apply(o)
+		if err != nil && !runtime.IsNotRegisteredError(err) {
+			return f, fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)
 		}
+		changed, err := f.Apply(o)
 		if err != nil {
-			fmt.Fprintf(a.io.ErrOut, "%s %s is passed over: %v\n", u.GetKind(), u.GetName(), err)
+			fmt.Fprintf(a.io.ErrOut, "%s %s is passed over: it decides nothing about addresses\n", u.GetKind(), u.GetName())
+			continue
 		}
+		f = changed
 	}
 	for _, arg := range gone {
 		kind, key, err := a.named(arg, deletable())
@@ -140,7 +143,7 @@ func typed(u *unstructured.Unstructured) (runtime.Object, error) {
 	}
 	o, err := scheme.New(u.GroupVersionKind())
 	if err != nil {
-		return nil, fmt.Errorf("%s decides nothing about addresses", u.GroupVersionKind().GroupKind())
+		return nil, err
 	}
 	return o, runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(u.Object, o, true)
 }
