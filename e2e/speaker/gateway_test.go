@@ -24,8 +24,8 @@ import (
 // gateway is a router on the LAN. Its daemon has to be started.
 type gateway struct {
 	*nettest.Host
-	t   testing.TB
-	dir string // of the last daemon
+	t      testing.TB
+	daemon *router.FRR // the last one
 }
 
 func newGateway(t testing.TB, l lan, name string, cidrs ...string) *gateway {
@@ -38,8 +38,7 @@ func newGateway(t testing.TB, l lan, name string, cidrs ...string) *gateway {
 }
 
 func (g *gateway) place() router.Place {
-	g.dir = g.t.TempDir()
-	dir := g.dir
+	dir := g.t.TempDir()
 	g.t.Cleanup(func() {
 		if !g.t.Failed() {
 			return
@@ -59,6 +58,7 @@ func (g *gateway) frr(conf string) *router.FRR {
 	f, err := router.StartFRR(context.Background(), g.place(), conf)
 	must(g.t, err)
 	g.t.Cleanup(f.Kill)
+	g.daemon = f
 	return f
 }
 

@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -22,6 +26,10 @@ const (
 )
 
 var web = netip.MustParseAddr("203.0.113.7")
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+var anywhere = netip.MustParsePrefix("0.0.0.0/0")
 
 func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
@@ -89,10 +97,12 @@ func holding(n int) func(*v1beta1.BGPPeerSpec) {
 	return func(s *v1beta1.BGPPeerSpec) { s.HoldTime = seconds(n) }
 }
 
-// serve has the node answer at an address as kube-proxy would make it, with the node's name.
+// serve has the node answer at an address, with its name. As with kube-proxy, the address is none of the node's own.
 func (n *node) serve(a netip.Addr) {
 	n.t.Helper()
-	n.Address("lo", host(a).String())
+	n.Must(n.Netlink.RouteAdd(&netlink.Route{
+		Dst: ipNet(host(a)), Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, LinkIndex: n.Link("lo").Attrs().Index, Scope: unix.RT_SCOPE_HOST,
+	}))
 	var l net.Listener
 	must(n.t, n.Do(func() (err error) {
 		l, err = net.Listen("tcp", netip.AddrPortFrom(a, 80).String())
@@ -129,4 +139,17 @@ func ask(h *nettest.Host, a netip.Addr) (name string, err error) {
 		return err
 	})
 	return name, err
+}
+
+// spread gives a host routes to an address over several routers, connection by connection.
+func spread(h *nettest.Host, a netip.Addr, routers ...string) {
+	r := &netlink.Route{Dst: ipNet(host(a))}
+	for _, hop := range routers {
+		r.MultiPath = append(r.MultiPath, &netlink.NexthopInfo{LinkIndex: h.Link("eth0").Attrs().Index, Gw: addr(hop).AsSlice()})
+	}
+	h.Must(h.Netlink.RouteAdd(r))
+}
+
+func containsAll(text string, words ...string) bool {
+	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
 }
