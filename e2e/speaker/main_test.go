@@ -27,9 +27,9 @@ const packagesEnv = "BELFRY_ROUTER_PACKAGES"
 
 // What TestMain makes for all tests; nobody changes it afterwards.
 var (
-	binary string // the program
-	config *rest.Config
-	api    client.Client
+	program string // the program
+	config  *rest.Config
+	api     client.Client
 )
 
 func TestMain(m *testing.M) {
@@ -68,15 +68,15 @@ func withAPIServer(run func() int) (code int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	binary = filepath.Join(dir, "belfry")
-	args := []string{"build", "-o", binary, "../../cmd/belfry"}
+	program = filepath.Join(dir, "belfry")
+	args := []string{"build", "-o", program, "../../cmd/belfry"}
 	if raced {
 		args = append([]string{"build", "-race"}, args[1:]...)
 	}
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("building belfry: %w\n%s", err, out)
 	}
-	env := envtest.Environment{CRDDirectoryPaths: []string{"../../config/crd/bases"}, ErrorIfCRDPathMissing: true}
+	env := envtest.Environment{CRDDirectoryPaths: []string{"../../config/crd/bases"}, ErrorIfCRDPathMissing: true, ControlPlaneStartTimeout: 3 * patience}
 	flags := env.ControlPlane.GetAPIServer().Configure()
 	flags.Set("bind-address", "0.0.0.0") // nodes come by cable
 	flags.Set("advertise-address", "127.0.0.1")

@@ -72,7 +72,7 @@ func (n *node) start(flags ...string) {
 	n.t.Helper()
 	logs := &journal{}
 	n.logs = logs
-	cmd := exec.Command(binary, append([]string{"speaker", "--kubeconfig=" + n.kubeconfig, "--node-name=" + n.name, "--namespace=" + namespace,
+	cmd := exec.Command(program, append([]string{"speaker", "--kubeconfig=" + n.kubeconfig, "--node-name=" + n.name, "--namespace=" + namespace,
 		"--members-bind=" + n.addr, "--snapshot-dir=" + n.snapshots, "--exclude-interfaces=adm", "--log-format=console", "--log-level=debug",
 		"--metrics-address=127.0.0.1:7980", "--health-address=127.0.0.1:7981", "--proxy-health=0"}, flags...)...)
 	cmd.Stdout, cmd.Stderr = logs, logs
