@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/belfry-lb/belfry/e2e/cluster"
 )
@@ -30,9 +34,10 @@ func Get(ctx context.Context, from *cluster.Host, at netip.AddrPort) (string, er
 
 // attempt is one connection that a Probe opened.
 type attempt struct {
-	began time.Time
-	ok    bool
-	err   error
+	began   time.Time
+	ok      bool
+	err     error
+	repeats int // how often the kernel had to repeat the first packet
 }
 
 // Probe opens a new connection to an address every 10 ms and remembers which ones succeeded.
@@ -90,7 +95,9 @@ func (p *Probe) dial(ctx context.Context, from *cluster.Host, to netip.AddrPort)
 	dial, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	conn, err := from.Dial(dial, "tcp", to.String())
+	n := 0
 	if err == nil {
+		n = repeats(conn)
 		conn.Close()
 	}
 	if ctx.Err() != nil {
@@ -98,7 +105,21 @@ func (p *Probe) dial(ctx context.Context, from *cluster.Host, to netip.AddrPort)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.attempts = append(p.attempts, attempt{began, err == nil, err})
+	p.attempts = append(p.attempts, attempt{began, err == nil, err, n})
+}
+
+// repeats asks the kernel how many packets it had to send again.
+func repeats(conn net.Conn) (n int) {
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			n = int(info.Total_retrans)
+		}
+	})
+	return n
 }
 
 // Counts returns how many attempts succeeded and how many failed so far.
@@ -113,6 +134,51 @@ func (p *Probe) Counts() (ok, failed int) {
 		}
 	}
 	return ok, failed
+}
+
+// Patience tells of the attempts begun after since: how many there were, how many failed, and how many needed their first packet
+// repeated, once and more than once. A kernel repeats it after one second and after two more: who needed it once at most
+// was answered within a second or so, however busy the machine.
+type Patience struct{ Connections, Failed, Once, More int }
+
+// Patience counts what a patient probe needed of it.
+func (p *Probe) Patience(since time.Time) (out Patience) {
+	for _, a := range p.after(since) {
+		out.Connections++
+		switch {
+		case !a.ok:
+			out.Failed++
+		case a.repeats == 1:
+			out.Once++
+		case a.repeats > 1:
+			out.More++
+		}
+	}
+	return out
+}
+
+// Silent returns the longest time in which no connection was opened at the first try: from the beginning of the first
+// that was not to that of the next that was, or to the last one's.
+func (p *Probe) Silent(since time.Time) time.Duration {
+	return silent(p.after(since))
+}
+
+func silent(attempts []attempt) (longest time.Duration) {
+	var began time.Time
+	for _, a := range attempts {
+		if good := a.ok && a.repeats == 0; good == began.IsZero() {
+			continue
+		}
+		if began.IsZero() {
+			began = a.began
+			continue
+		}
+		longest, began = max(longest, a.began.Sub(began)), time.Time{}
+	}
+	if !began.IsZero() {
+		longest = max(longest, attempts[len(attempts)-1].began.Sub(began))
+	}
+	return longest
 }
 
 // Failures tells of each failed attempt when it began after since, and how it ended.
