@@ -170,8 +170,9 @@ func (f *traffic) end(ctx context.Context, t *testing.T, what string, ecmp bool)
 		if !gap && (got.Failed > 0 || got.More > 0) {
 			t.Errorf("%s: %s: %d connections failed, %d needed more than two packets: %v", what, name, got.Failed, got.More, p.Failures(f.began))
 		}
-		if routed(name) && ecmp && got.Once > 0 {
-			t.Errorf("%s: %s: %d connections were not answered at once, though other nodes could carry them", what, name, got.Once)
+		// A node that routers send to and that does not answer takes every third connection. Single ones are a busy machine's.
+		if routed(name) && ecmp && got.Once*200 > got.Connections {
+			t.Errorf("%s: %s: %d connections of %d were not answered at once, though other nodes could carry them", what, name, got.Once, got.Connections)
 		}
 	}
 	f.checkAddresses(t, what)
