@@ -166,13 +166,10 @@ func (f *traffic) end(ctx context.Context, t *testing.T, what string, ecmp bool)
 		got := p.Patience(f.began)
 		t.Logf("%s: %s: %d connections, %d failed, %d needed a second packet, %d more; longest silence %d ms",
 			what, name, got.Connections, got.Failed, got.Once, got.More, p.Silent(f.began).Milliseconds())
+		// A packet that is repeated takes the same path, so one that is dead for longer than a second shows, too.
 		gap := routed(name) && !ecmp
 		if !gap && (got.Failed > 0 || got.More > 0) {
 			t.Errorf("%s: %s: %d connections failed, %d needed more than two packets: %v", what, name, got.Failed, got.More, p.Failures(f.began))
-		}
-		// A node that routers send to and that does not answer takes every third connection. Single ones are a busy machine's.
-		if routed(name) && ecmp && got.Once*200 > got.Connections {
-			t.Errorf("%s: %s: %d connections of %d were not answered at once, though other nodes could carry them", what, name, got.Once, got.Connections)
 		}
 	}
 	f.checkAddresses(t, what)
