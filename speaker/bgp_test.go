@@ -134,6 +134,42 @@ func newRoutingNode(t *testing.T) *routingNode {
 	return n
 }
 
+// turnCounter ends what turns too often.
+type turnCounter struct {
+	turns int
+	stop  func()
+}
+
+func (c *turnCounter) Apply([]netip.Prefix) (discard.Running, error) {
+	if c.turns++; c.turns > 100 {
+		c.stop()
+	}
+	return discard.Running{}, nil
+}
+
+// TestComesToRest: with the real engines, a wish is carried out once, and again when something happens.
+func TestComesToRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		speaks, err := bgp.New(bgp.Options{Log: logr.Discard()})
+		must(t, err)
+		watches, err := bfd.New(bfd.Options{Log: logr.Discard()})
+		must(t, err)
+		ctx, stop := context.WithCancel(t.Context())
+		rules := &turnCounter{stop: stop}
+		desk := newBGPDesk(time.Second, time.Second, fakeKernel{changed: newSignal()})
+		r := newRouting("n1", logr.Discard(), speaks, watches, rules, desk, func() {}, func() bool { return false })
+		ended := make(chan error, 1)
+		go func() { ended <- r.run(ctx) }()
+		r.want(&bgpWish{})
+		elapse(time.Minute)
+		stop()
+		must(t, <-ended)
+		if rules.turns > 3 {
+			t.Errorf("%d turns in a minute in which nothing happened", rules.turns)
+		}
+	})
+}
+
 func TestNothingIsSaidBeforeThePass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newRoutingNode(t)

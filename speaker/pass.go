@@ -235,7 +235,15 @@ func (p *passer) pass(ctx context.Context) error {
 		p.changed.raise() // what it has said counts for its next plan
 	}
 	p.farewell.see(should)
-	p.report(bounded(v1beta1.SpeakerStatusStatus{
+	if p.recalls { // until then the status is the only memory of what this node had
+		p.report(p.status(should, interfaces))
+	}
+	return untold
+}
+
+// status is what users are told of this node.
+func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.SpeakerStatusStatus {
+	return bounded(v1beta1.SpeakerStatusStatus{
 		Version:    p.o.Version,
 		State:      p.state.String(),
 		Dataplane:  string(p.dataplane()),
@@ -244,8 +252,7 @@ func (p *passer) pass(ctx context.Context) error {
 		L2:         statusL2(p.running, p.desired, epochs(should.Claims), p.rivals),
 		BGP:        statusBGP(p.routing.report()),
 		Withdrawn:  p.gone,
-	}))
-	return untold
+	})
 }
 
 // plan looks at as little as it must. It returns false as long as this node could not do what is planned.

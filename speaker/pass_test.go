@@ -237,6 +237,34 @@ func TestTakesPartInOrder(t *testing.T) {
 	})
 }
 
+// TestStatusIsReadBeforeItIsWritten: it may be all that is left of what this node had.
+func TestStatusIsReadBeforeItIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		old := &v1beta1.SpeakerStatus{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
+		old.Status.L2.Claims = []v1beta1.SpeakerClaim{{Epoch: 7, Addresses: []string{"192.0.2.100"}}}
+		must(t, r.api.Create(t.Context(), old))
+		r.during(func() {
+			r.wire.interfaces.Store(&[]l2.Interface{eth0()})
+			close(r.wire.opened)
+			r.rest()
+			if len(r.reports) > 0 {
+				t.Errorf("it says %+v before the group has settled", r.reports[0])
+			}
+			close(r.members.settled)
+			r.rest()
+		})
+		for _, s := range r.reports {
+			if len(s.L2.Claims) != 1 || s.L2.Claims[0].Epoch != 7 {
+				t.Errorf("it says %+v, and had claimed with epoch 7", s.L2)
+			}
+		}
+		if len(r.reports) == 0 {
+			t.Error("it says nothing")
+		}
+	})
+}
+
 func TestIdleSpeakerMakesNoPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

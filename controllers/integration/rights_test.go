@@ -68,7 +68,7 @@ func TestRights(t *testing.T) {
 	ready(t, pool, metav1.ConditionTrue, "Valid")
 	ready(t, all, metav1.ConditionTrue, "Valid")
 	hasEvent(t, bad, "BadRange", "before it begins")
-	if got := c.metric("belfry_api_writes_total", "result=error"); got != 0 {
+	if got := c.metric("belfry_api_writes_total", "result=refused"); got != 0 {
 		t.Errorf("%v writes were refused", got)
 	}
 }

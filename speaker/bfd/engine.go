@@ -3,6 +3,7 @@ package bfd
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync/atomic"
 
 	"github.com/go-logr/logr"
@@ -95,7 +96,9 @@ func (e *Engine) Running() Running { return *e.running.Load() }
 func (e *Engine) Changed() <-chan struct{} { return e.changed }
 
 func (e *Engine) publish(r Running) {
-	e.running.Store(&r)
+	if before := e.running.Swap(&r); maps.Equal(before.Sessions, r.Sessions) && maps.Equal(before.Problems, r.Problems) {
+		return // whoever applies on every change would never rest
+	}
 	select {
 	case e.changed <- struct{}{}:
 	default:

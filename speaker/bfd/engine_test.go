@@ -82,6 +82,26 @@ func TestApplyKeepsSessions(t *testing.T) {
 	})
 }
 
+// TestApplyOfTheSame is no news: whoever applies on every change comes to rest.
+func TestApplyOfTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _, _ := duo(t, settings())
+		same := map[Path]Settings{to(addrB): settings()}
+		select {
+		case <-a.Changed(): // of before
+		default:
+		}
+		apply(t, a, same)
+		select {
+		case <-a.Changed():
+			t.Error("what was applied before is news")
+		default:
+		}
+		apply(t, a, nil)
+		<-a.Changed()
+	})
+}
+
 // TestLeaving: a peer that is no longer watched hears that this is no failure, and the sockets go in the end.
 func TestLeaving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
