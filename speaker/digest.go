@@ -22,11 +22,11 @@ func (p *passer) digestOf(o spec.Objects, w plan.World, cluster []spec.Node) str
 	return plan.Digest(o, w, cluster[own])
 }
 
-// runs tells which plan was just carried out, and since when. A speaker that comes back to the plan of the one before it goes
-// on with that one's time, so that its return alone is no reason to write.
-func (p *passer) runs(ctx context.Context, now time.Time) *v1beta1.SpeakerPlan {
+// carry notes which plan was just carried out, and since when. A speaker that comes back to the plan of the one before it
+// goes on with that one's time, so that its return alone is no reason to write.
+func (p *passer) carry(ctx context.Context, now time.Time) {
 	if p.digest == "" {
-		return nil
+		return
 	}
 	if p.carried == nil {
 		var before v1beta1.SpeakerStatus
@@ -37,5 +37,4 @@ func (p *passer) runs(ctx context.Context, now time.Time) *v1beta1.SpeakerPlan {
 	if p.carried == nil || p.carried.Digest != p.digest {
 		p.carried = &v1beta1.SpeakerPlan{Digest: p.digest, Since: metav1.NewTime(now.Truncate(time.Second))}
 	}
-	return p.carried
 }

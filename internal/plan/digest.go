@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/belfry-lb/belfry/internal/spec"
 )
@@ -27,20 +27,19 @@ const digestBytes = 8
 // Digest sums up what a node's plan is made from, as far as the API server holds it: it changes when the speaker of the node
 // has something to do that follows from objects alone.
 //
-//	configuration     kind, name, UID, generation and labels of every object: these tell one edit from the next
-//	its Node          labels, InternalIPs, Ready, excluded, draining, cordoned
-//	routes            the prefixes that each BGPAdvertisement has the node tell some router of
+//	configuration   kind, name, UID, generation and labels of every object: these tell one edit from the next
+//	its Node        Ready, excluded, draining, cordoned; which L2Advertisements select it, and how much each prefers it
+//	its sessions    with which routers, and between which ends
+//	its routes      the prefixes that each BGPAdvertisement has the node tell some router of
 //
 // What speakers tell one another (claims, sessions, probes) is no part of it, and neither is a Service on layer 2, which one
-// node announces and names in its status. So no node's digest changes for the sake of a Service that makes no difference to
-// the node: a SpeakerStatus must not be written by every node for each.
+// node announces and names in its status. So no node's digest changes for the sake of a Service, or a label, that makes no
+// difference to the node: a SpeakerStatus must not be written by every node for each.
 //
 // The node is as spec.ParseNode reads it. The Services are those that are announced, and w needs nothing else but its Config.
 func Digest(o spec.Objects, w World, node spec.Node) string {
-	node.Annotations = nil // other programs write there every few seconds, and few plans depend on any
-	node.Labels = none(node.Labels)
 	// Strings and numbers: it cannot fail. Keys of maps are sorted.
-	all, _ := json.Marshal([]any{configured(o), node, entitled(w, node)})
+	all, _ := json.Marshal([]any{configured(o), outlookOf(w, node)})
 	sum := sha256.Sum256(all)
 	return digestForm + hex.EncodeToString(sum[:digestBytes])
 }
@@ -88,26 +87,69 @@ func none(l labels.Set) labels.Set {
 	return l
 }
 
-// entitled lists the prefixes that the objects have a node tell routers of, by advertisement, sorted.
-func entitled(w World, node spec.Node) map[string][]netip.Prefix {
-	out := map[string][]netip.Prefix{}
+// outlook is what the objects make of one node.
+type outlook struct {
+	Ready, Excluded, Draining, Cordoned bool
+
+	Weights  map[string]int            // of the L2Advertisements that select it
+	Sessions map[string]ends           // by BGPPeer
+	Routes   map[string][]netip.Prefix // by BGPAdvertisement, sorted
+}
+
+// ends are those of a session, or why there is none.
+type ends struct {
+	LocalASN, PeerASN                  uint32
+	RouterID, Address, Source, Problem string
+}
+
+func outlookOf(w World, node spec.Node) outlook {
+	o := outlook{
+		Ready: node.Ready, Excluded: node.Excluded, Draining: node.Draining, Cordoned: node.Cordoned,
+		Weights: map[string]int{}, Sessions: map[string]ends{}, Routes: map[string][]netip.Prefix{},
+	}
+	for _, a := range w.Config.L2Advertisements {
+		if a.SelectsNode(node.Labels) {
+			o.Weights[a.Name] = a.Weight(node.Labels)
+		}
+	}
+	for _, p := range w.Config.BGP.Peers {
+		if p.SelectsNode(node.Labels) {
+			o.Sessions[p.Name] = endsOf(p, node)
+		}
+	}
 	for _, a := range heardFrom(w.Config, node) {
-		told := map[netip.Prefix]bool{}
-		for i := range w.Services {
-			s := &w.Services[i]
-			if s.ProxyName != "" || !a.SelectsService(s.Labels) {
-				continue
-			}
-			for k, addr := range s.Held {
-				pool, f := s.PoolOf(k), spec.FamilyOf(addr)
-				if s.servedOn(f, node.Name) && a.SelectsPool(pool, w.Config.PoolLabels[pool]) {
-					told[prefix(addr, a.Length(f))] = true
-				}
+		o.Routes[a.Name] = entitled(w.Config, w.Services, a, node.Name)
+	}
+	return o
+}
+
+func endsOf(p spec.Peer, node spec.Node) ends {
+	s, problem := p.On(node)
+	if problem != nil {
+		return ends{Problem: string(problem.Reason)}
+	}
+	return ends{
+		LocalASN: s.LocalASN, PeerASN: s.PeerASN,
+		RouterID: s.RouterID.String(), Address: s.Address.String(), Source: s.SourceAddress.String(),
+	}
+}
+
+// entitled lists the prefixes that an advertisement has a node announce.
+func entitled(config *spec.Snapshot, services []Service, a spec.BGPAdvertisement, node string) []netip.Prefix {
+	told := map[netip.Prefix]bool{}
+	for i := range services {
+		s := &services[i]
+		if s.ProxyName != "" || !a.SelectsService(s.Labels) {
+			continue
+		}
+		for k, addr := range s.Held {
+			pool, f := s.PoolOf(k), spec.FamilyOf(addr)
+			if s.servedOn(f, node) && a.SelectsPool(pool, config.PoolLabels[pool]) {
+				told[prefix(addr, a.Length(f))] = true
 			}
 		}
-		out[a.Name] = slices.SortedFunc(maps.Keys(told), netip.Prefix.Compare)
 	}
-	return out
+	return slices.SortedFunc(maps.Keys(told), netip.Prefix.Compare)
 }
 
 // heardFrom returns the advertisements that select a node and a router that it is to speak to.

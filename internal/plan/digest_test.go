@@ -78,9 +78,12 @@ func TestDigest(t *testing.T) {
 			p := d.objects.BGPPeers
 			p[0], p[1] = p[1], p[0]
 		}, true},
-		{"a label of the Node", func(d *digested) { d.node.Labels = labels.Set{"name": "n1", "b": "1"} }, false},
+		{"a label of the Node", func(d *digested) { d.node.Labels = labels.Set{"name": "n1", "b": "1"} }, true},
+		{"a label that a peer asks for", func(d *digested) { selectNodes(d, "name", "n1"); d.node.Labels = nil }, false},
 		{"the Node is not Ready", func(d *digested) { d.node.Ready = false }, false},
 		{"the Node is drained", func(d *digested) { d.node.Draining = true }, false},
+		{"the Node is cordoned", func(d *digested) { d.node.Cordoned = true }, false},
+		{"the Node is excluded", func(d *digested) { d.node.Excluded = true }, false},
 		{"the Node's address", func(d *digested) { d.node.Addresses = []netip.Addr{netip.MustParseAddr("10.0.0.11")} }, false},
 	} {
 		before := digestOf(t, func(*digested) {})
@@ -88,9 +91,35 @@ func TestDigest(t *testing.T) {
 			t.Errorf("%s: %s became %s", tt.name, before, after)
 		}
 	}
+	for name, change := range map[string]func(*digested){
+		"a node that is not selected any more": func(d *digested) { d.node.Labels = nil },
+		"a node that is preferred":             func(d *digested) { d.node.Labels = labels.Set{"name": "n1", "fast": "yes"} },
+	} {
+		before := digestOf(t, preferred)
+		if after := digestOf(t, func(d *digested) { preferred(d); change(d) }); !DigestsDiffer(before, after) {
+			t.Errorf("%s: still %s", name, after)
+		}
+	}
 	if before, after := digestOf(t, aggregate), digestOf(t, func(d *digested) { aggregate(d); other("192.0.2.11")(d) }); before != after {
 		t.Errorf("one more Service under an aggregate: %s became %s", before, after)
 	}
+}
+
+// selectNodes has the first router speak only to nodes with a label.
+func selectNodes(d *digested, key, value string) {
+	d.objects.BGPPeers[0].Spec.NodeSelectors = []metav1.LabelSelector{{MatchLabels: map[string]string{key: value}}}
+}
+
+// preferred adds an L2Advertisement for nodes with a name, fast ones first.
+func preferred(d *digested) {
+	selector := metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "name", Operator: metav1.LabelSelectorOpExists}}}
+	d.objects.L2Advertisements = []v1beta1.L2Advertisement{{
+		ObjectMeta: metav1.ObjectMeta{Name: "l2"},
+		Spec: v1beta1.L2AdvertisementSpec{
+			NodeSelectors:          []metav1.LabelSelector{selector},
+			PreferredNodeSelectors: []v1beta1.PreferredNodes{{Weight: 5, Preference: metav1.LabelSelector{MatchLabels: map[string]string{"fast": "yes"}}}},
+		},
+	}}
 }
 
 func pool(name string) v1beta1.IPAddressPool {
@@ -103,7 +132,7 @@ func pool(name string) v1beta1.IPAddressPool {
 // TestDigestForm: another way to work it out must not pass for another plan. If this fails, change digestForm and what is
 // wanted here.
 func TestDigestForm(t *testing.T) {
-	const want = "1-c19a406c0e3ceb39"
+	const want = "1-22d4036c522e9a76"
 	if got := digestOf(t, func(*digested) {}); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
