@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/belfry-lb/belfry/e2e/cluster"
 )
@@ -33,6 +36,8 @@ type attempt struct {
 	began time.Time
 	ok    bool
 	err   error
+	// repeated: the kernel had to send the first packet again.
+	repeated bool
 }
 
 // Probe opens a new connection to an address every 10 ms and remembers which ones succeeded.
@@ -90,7 +95,9 @@ func (p *Probe) dial(ctx context.Context, from *cluster.Host, to netip.AddrPort)
 	dial, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	conn, err := from.Dial(dial, "tcp", to.String())
+	repeated := false
 	if err == nil {
+		repeated = retransmits(conn) > 0
 		conn.Close()
 	}
 	if ctx.Err() != nil {
@@ -98,7 +105,7 @@ func (p *Probe) dial(ctx context.Context, from *cluster.Host, to netip.AddrPort)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.attempts = append(p.attempts, attempt{began, err == nil, err})
+	p.attempts = append(p.attempts, attempt{began, err == nil, err, repeated})
 }
 
 // Counts returns how many attempts succeeded and how many failed so far.
@@ -123,6 +130,46 @@ func (p *Probe) Failures(since time.Time) (all []string) {
 		}
 	}
 	return all
+}
+
+// Repeated tells of each attempt begun after since whose first packet got lost, and was sent again. What a patient client does
+// not see as a failure costs it a second all the same. Those are left out that began within two seconds of such an attempt of the control,
+// which asks somebody else: then the machine itself was too busy to answer in time.
+func (p *Probe) Repeated(since time.Time, control *Probe) (all []string) {
+	stalls := control.after(since.Add(-explains))
+	for _, a := range p.after(since) {
+		if a.repeated && !explained(a, stalls) {
+			all = append(all, fmt.Sprintf("%d ms", a.began.Sub(since).Milliseconds()))
+		}
+	}
+	return all
+}
+
+// explains is how far apart two attempts may be that suffer from one stall of the machine.
+const explains = 2 * time.Second
+
+func explained(a attempt, control []attempt) bool {
+	return slices.ContainsFunc(control, func(c attempt) bool {
+		return (c.repeated || !c.ok) && c.began.Sub(a.began).Abs() <= explains
+	})
+}
+
+// retransmits counts the segments that a new connection has sent again, 0 if it cannot be told.
+func retransmits(conn net.Conn) (n uint32) {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return 0
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) { // fails on a closed connection
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			n = info.Total_retrans
+		}
+	})
+	return n
 }
 
 // AwaitSuccesses waits until n attempts have succeeded.
