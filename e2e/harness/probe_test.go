@@ -35,21 +35,39 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+func TestSilent(t *testing.T) {
+	for attempts, want := range map[string]time.Duration{ // o at the first try, r at a later one, x never
+		"oooo": 0, "oorooo": 10 * time.Millisecond, "orrxoxoo": 30 * time.Millisecond, "oroxxoo": 20 * time.Millisecond, "ooxxx": 20 * time.Millisecond,
+	} {
+		var all []attempt
+		for i, c := range attempts {
+			a := attempt{began: time.Unix(0, 0).Add(time.Duration(i) * 10 * time.Millisecond), ok: c != 'x'}
+			if c == 'r' {
+				a.repeats = 1
+			}
+			all = append(all, a)
+		}
+		if got := silent(all); got != want {
+			t.Errorf("%s: %v, want %v", attempts, got, want)
+		}
+	}
+}
+
 // TestRepeated: a first packet that got lost counts unless the control suffered at the same time.
 func TestRepeated(t *testing.T) {
 	start := time.Unix(1000, 0)
-	at := func(seconds int, ok, repeated bool) attempt {
-		return attempt{began: start.Add(time.Duration(seconds) * time.Second), ok: ok, repeated: repeated}
+	at := func(seconds int, ok bool, repeated int) attempt {
+		return attempt{began: start.Add(time.Duration(seconds) * time.Second), ok: ok, repeats: repeated}
 	}
-	probe := &Probe{attempts: []attempt{at(-1, true, true), at(1, true, false), at(10, true, true), at(20, true, true), at(30, true, true)}}
-	control := &Probe{attempts: []attempt{at(1, true, false), at(12, true, true), at(21, false, false), at(33, true, true)}}
+	probe := &Probe{attempts: []attempt{at(-1, true, 1), at(1, true, 0), at(10, true, 1), at(20, true, 1), at(30, true, 1)}}
+	control := &Probe{attempts: []attempt{at(1, true, 0), at(12, true, 1), at(21, false, 0), at(33, true, 1)}}
 	if got := probe.Repeated(start, control); len(got) != 1 || got[0] != "30000 ms" {
 		t.Errorf("%v", got)
 	}
 }
 
-// TestRetransmits dials a port whose queue is full: the first packet is dropped until there is room.
-func TestRetransmits(t *testing.T) {
+// TestRepeats dials a port whose queue is full: the first packet is dropped until there is room.
+func TestRepeats(t *testing.T) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	must(t, err)
 	t.Cleanup(func() { _ = unix.Close(fd) })
@@ -61,7 +79,7 @@ func TestRetransmits(t *testing.T) {
 	first, err := net.Dial("tcp", address)
 	must(t, err)
 	defer func() { _ = first.Close() }()
-	if n := retransmits(first); n != 0 {
+	if n := repeats(first); n != 0 {
 		t.Errorf("%d at once", n)
 	}
 	dialled := make(chan net.Conn)
@@ -82,7 +100,7 @@ func TestRetransmits(t *testing.T) {
 	t.Cleanup(func() { _ = unix.Close(accepted) })
 	second := <-dialled
 	defer func() { _ = second.Close() }()
-	if n := retransmits(second); n == 0 {
+	if n := repeats(second); n == 0 {
 		t.Error("none, though the first packet was lost")
 	}
 }
