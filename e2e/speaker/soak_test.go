@@ -32,11 +32,11 @@ func duel(t *testing.T) (l lan, n *node, routers map[string]*gateway, frr *route
 	t.Helper()
 	l = newScene(t)
 	create(t, bfdProfile("fast", 50, 3))
-	create(t, bgpPeer("FRR", router1, withBFD))
-	create(t, bgpPeer("BIRD", router2, withBFD))
-	routers = map[string]*gateway{"FRR": newGateway(t, l, "r1", router1+"/24"), "BIRD": newGateway(t, l, "r2", router2+"/24")}
-	frr = routers["FRR"].frr(frrBFD(50, 3) + frrConfig([]string{node1}, frrWatched(router1)...))
-	bird = routers["BIRD"].bird(birdConfig(router2, birdTimers(50, 3), "bfd on;", node1))
+	create(t, bgpPeer("frr", router1, withBFD))
+	create(t, bgpPeer("bird", router2, withBFD))
+	routers = map[string]*gateway{"frr": newGateway(t, l, "r1", router1+"/24"), "bird": newGateway(t, l, "r2", router2+"/24")}
+	frr = routers["frr"].frr(frrBFD(50, 3) + frrConfig([]string{node1}, frrWatched(router1)...))
+	bird = routers["bird"].bird(birdConfig(router2, birdTimers(50, 3), "bfd on;", node1))
 	n = newNode(t, l, "n1", node1+"/24")
 	n.up()
 	return l, n, routers, frr, bird
@@ -78,13 +78,13 @@ func TestSoakLinkCut(t *testing.T) {
 func TestSoakSilentRouter(t *testing.T) {
 	_, n, routers, frr, bird := duel(t)
 	freeze := map[string]func(bool) error{
-		"FRR": func(yes bool) error {
+		"frr": func(yes bool) error {
 			if yes {
 				return frr.FreezeBFD(t.Context())
 			}
 			return frr.ThawBFD(t.Context())
 		},
-		"BIRD": func(yes bool) error {
+		"bird": func(yes bool) error {
 			if yes {
 				return bird.Freeze()
 			}
