@@ -104,7 +104,7 @@ func (r *bgpReporter) seen(o any) {
 }
 
 // counts is what counts of an object; nil if nothing does. Of a Service, that clients are to stay with one node; of a
-// SpeakerStatus, its sessions but for the number of routes.
+// SpeakerStatus, its sessions but for the number of routes, and whether BFD is up.
 func (r *bgpReporter) counts(o any) any {
 	switch o := o.(type) {
 	case *corev1.Service:
@@ -120,6 +120,9 @@ func (r *bgpReporter) counts(o any) any {
 		said := []any{o.Status.State, o.Status.Members.Missing}
 		for _, p := range o.Status.BGP.Peers {
 			said = append(said, p.Name, p.State, p.Reason, p.Message)
+			if p.BFD != nil {
+				said = append(said, p.BFD.State, p.BFD.Message)
+			}
 		}
 		return said
 	case *v1beta1.IPAddressPool:

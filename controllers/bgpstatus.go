@@ -82,6 +82,7 @@ func (r *routing) peer(o *v1beta1.BGPPeer) v1beta1.BGPPeerStatus {
 		}
 		meta.SetStatusCondition(&s.Conditions, c)
 		meta.RemoveStatusCondition(&s.Conditions, v1beta1.ConditionEstablished)
+		meta.RemoveStatusCondition(&s.Conditions, v1beta1.ConditionWatched)
 		return s
 	}
 	sessions := r.sessions(o.Name)
@@ -89,6 +90,7 @@ func (r *routing) peer(o *v1beta1.BGPPeer) v1beta1.BGPPeerStatus {
 	s.Wanted, s.Established = int32(len(sessions.nodes)), int32(sessions.established)
 	s.Sessions = fmt.Sprintf("%d/%d", s.Established, s.Wanted)
 	meta.SetStatusCondition(&s.Conditions, sessions.condition(o.Generation))
+	r.watch(o, &s.Conditions)
 	return s
 }
 
@@ -180,15 +182,15 @@ func (s *sessions) condition(generation int64) metav1.Condition {
 	return c
 }
 
-// peerNews tells of sessions that are complete, or not any more.
+// peerNews tells of sessions and paths that are complete, or not any more.
 func peerNews(was []metav1.Condition, is []metav1.Condition) (out []notice) {
-	for _, kind := range []string{v1beta1.ConditionReady, v1beta1.ConditionEstablished} {
+	for _, kind := range []string{v1beta1.ConditionReady, v1beta1.ConditionEstablished, v1beta1.ConditionWatched} {
 		old, c := meta.FindStatusCondition(was, kind), meta.FindStatusCondition(is, kind)
 		if c == nil || old != nil && old.Status == c.Status && old.Reason == c.Reason {
 			continue
 		}
 		bad := c.Status == metav1.ConditionFalse
-		if bad || kind == v1beta1.ConditionEstablished || old != nil && old.Status == metav1.ConditionFalse {
+		if bad || kind != v1beta1.ConditionReady || old != nil && old.Status == metav1.ConditionFalse {
 			out = append(out, notice{warning: bad, reason: c.Reason, message: c.Message})
 		}
 	}

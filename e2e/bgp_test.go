@@ -257,6 +257,9 @@ func testPaths(b *bgpScene) {
 	}
 }
 
+// kubelet is the port of every node's kubelet: a connection to it has nothing to do with routes.
+const kubelet = 10250
+
 // testDrainedNode: routers are asked to prefer the other nodes before the routes go, so that no connection fails.
 func testDrainedNode(b *bgpScene) {
 	a := b.routed(1, "drained", "web", "")[0]
@@ -264,7 +267,10 @@ func testDrainedNode(b *bgpScene) {
 	b.answer(a, 80)
 	probe := harness.StartPatientProbe(b.ctx, lab.Client(1), netip.AddrPortFrom(a, 80))
 	defer probe.Stop()
+	control := harness.StartPatientProbe(b.ctx, lab.Client(1), netip.AddrPortFrom(lab.Node(2).V4(), kubelet))
+	defer control.Stop()
 	b.must(probe.AwaitSuccesses(b.ctx, 50))
+	b.must(control.AwaitSuccesses(b.ctx, 50))
 	began := time.Now()
 	b.drain("n1")
 	b.eventually("the request to prefer other nodes", func() error {
@@ -291,6 +297,9 @@ func testDrainedNode(b *bgpScene) {
 	})
 	if ok, failed := probe.Counts(); failed > 0 {
 		b.Errorf("%d connections failed, %d succeeded: %s", failed, ok, strings.Join(probe.Failures(began), "\n"))
+	}
+	if lost := probe.Repeated(began, control); len(lost) > 0 {
+		b.Errorf("the first packet of %d connections was lost, which costs each a second: %s", len(lost), strings.Join(lost, ", "))
 	}
 	b.kubectl("annotate", "node", "n1", "belfry.dev/drain-")
 	b.through(a, 1, 2, 3)

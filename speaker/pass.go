@@ -18,13 +18,8 @@ import (
 	"github.com/belfry-lb/belfry/speaker/members"
 )
 
-const (
-	// retryAfter is how soon a pass that failed is tried again without being asked.
-	retryAfter = time.Second
-	// Changes of the caches may take one part in share of the time, but are never put off for longer than restAtMost.
-	share      = 10
-	restAtMost = 150 * time.Millisecond
-)
+// retryAfter is how soon a pass that failed is tried again without being asked.
+const retryAfter = time.Second
 
 // group is what a pass needs of the other speakers.
 type group interface {
@@ -83,6 +78,7 @@ type passer struct {
 
 	// What the last pass left behind.
 	mind       *mind
+	rest       rest
 	planner    *plan.Planner
 	whole      bool      // the next pass is to look at everything
 	looked     time.Time // when the last one did
@@ -120,7 +116,7 @@ func (p *passer) run(ctx context.Context) {
 			continue
 		}
 		p.whole = p.whole || err != nil
-		p.wait(ctx, p.judge(ctx, err), min((share-1)*took, restAtMost))
+		p.wait(ctx, p.judge(ctx, err), p.rest.after(began.Add(took), took))
 	}
 }
 

@@ -317,7 +317,7 @@ type BGPPeerStatus struct {
 	//
 	// +optional
 	Sessions string `json:"sessions,omitempty"`
-	// Conditions: Ready, Established.
+	// Conditions: Ready, Established, and Watched where a BFDProfile is named.
 	//
 	// +optional
 	// +listType=map

@@ -68,6 +68,9 @@ const (
 	ConditionExhausted = "Exhausted"
 	// ConditionEstablished on a BGPPeer tells whether every node that should has a session with the router.
 	ConditionEstablished = "Established"
+	// ConditionWatched on a BGPPeer tells whether BFD is up between the router and every node that should have a session. A
+	// BGPPeer without a BFDProfile does not have it.
+	ConditionWatched = "Watched"
 	// ConditionUnchecked on a pool is there while it is not known which addresses the cluster uses itself, and says which.
 	ConditionUnchecked = "Unchecked"
 	// ConditionReserved on an IPReservation tells whether it has the addresses it asks for, and if not, why.

@@ -104,6 +104,16 @@ func TestPeerConditions(t *testing.T) {
 	fast := &v1beta1.BFDProfile{ObjectMeta: metav1.ObjectMeta{Name: "fast"}}
 	create(t, fast)
 	conditionIs(t, p, ofPeer, "Ready", metav1.ConditionTrue, "Valid", "")
+	conditionIs(t, p, ofPeer, "Watched", metav1.ConditionFalse, "PathDown", "BFD is up on 0 of 2 nodes; node bgp-1: its speaker says nothing")
+	up := v1beta1.SpeakerPeer{State: "Established", BFD: &v1beta1.SpeakerBFD{State: "Up"}}
+	says(one, up)
+	says(two, up)
+	conditionIs(t, p, ofPeer, "Watched", metav1.ConditionTrue, "PathsUp", "BFD is up on all 2 nodes")
+	hasEvent(t, p, "PathsUp", "all 2 nodes")
+	says(two, v1beta1.SpeakerPeer{State: "Established", BFD: &v1beta1.SpeakerBFD{State: "Down", Message: "detection time expired after 900ms"}})
+	conditionIs(t, p, ofPeer, "Watched", metav1.ConditionFalse, "PathDown", "BFD is up on 1 of 2 nodes; node bgp-2: detection time expired after 900ms")
+	hasEvent(t, p, "PathDown", "detection time expired")
+	conditionIs(t, p, ofPeer, "Established", metav1.ConditionTrue, "Established", "all 2 nodes")
 	conditionIs(t, fast, func(f *v1beta1.BFDProfile) []metav1.Condition { return f.Status.Conditions }, "Ready", metav1.ConditionTrue, "Valid", "")
 	eventually(t, "the profile's users", func() error {
 		if get(t, fast); strings.Join(fast.Status.Users, ",") != "router" {
@@ -115,6 +125,12 @@ func TestPeerConditions(t *testing.T) {
 	eventually(t, "no users", func() error {
 		if get(t, fast); len(fast.Status.Users) > 0 {
 			return fmt.Errorf("got %v", fast.Status.Users)
+		}
+		return nil
+	})
+	eventually(t, "nothing is watched", func() error {
+		if get(t, p); meta.FindStatusCondition(p.Status.Conditions, "Watched") != nil {
+			return fmt.Errorf("got %v", p.Status.Conditions)
 		}
 		return nil
 	})

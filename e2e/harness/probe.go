@@ -229,6 +229,28 @@ func (p *Probe) Failures(since time.Time) (all []string) {
 	return all
 }
 
+// Repeated tells of each attempt begun after since whose first packet got lost, and was sent again. What a patient client does
+// not see as a failure costs it a second all the same. Those are left out that began within two seconds of such an attempt of the control,
+// which asks somebody else: then the machine itself was too busy to answer in time.
+func (p *Probe) Repeated(since time.Time, control *Probe) (all []string) {
+	stalls := control.after(since.Add(-explains))
+	for _, a := range p.after(since) {
+		if a.repeats > 0 && !explained(a, stalls) {
+			all = append(all, fmt.Sprintf("%d ms", a.began.Sub(since).Milliseconds()))
+		}
+	}
+	return all
+}
+
+// explains is how far apart two attempts may be that suffer from one stall of the machine.
+const explains = 2 * time.Second
+
+func explained(a attempt, control []attempt) bool {
+	return slices.ContainsFunc(control, func(c attempt) bool {
+		return (c.repeats > 0 || !c.ok) && c.began.Sub(a.began).Abs() <= explains
+	})
+}
+
 // AwaitSuccesses waits until n attempts have succeeded.
 func (p *Probe) AwaitSuccesses(ctx context.Context, n int) error {
 	return Eventually(ctx, fmt.Sprintf("%d connections", n), func(context.Context) error {

@@ -1,8 +1,12 @@
 package harness
 
 import (
+	"fmt"
+	"net"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestSilence(t *testing.T) {
@@ -46,5 +50,64 @@ func TestSilent(t *testing.T) {
 		if got := silent(all); got != want {
 			t.Errorf("%s: %v, want %v", attempts, got, want)
 		}
+	}
+}
+
+// TestRepeated: a first packet that got lost counts unless the control suffered at the same time.
+func TestRepeated(t *testing.T) {
+	start := time.Unix(1000, 0)
+	at := func(seconds int, ok bool, repeated int) attempt {
+		return attempt{began: start.Add(time.Duration(seconds) * time.Second), ok: ok, repeats: repeated}
+	}
+	probe := &Probe{attempts: []attempt{at(-1, true, 1), at(1, true, 0), at(10, true, 1), at(20, true, 1), at(30, true, 1)}}
+	control := &Probe{attempts: []attempt{at(1, true, 0), at(12, true, 1), at(21, false, 0), at(33, true, 1)}}
+	if got := probe.Repeated(start, control); len(got) != 1 || got[0] != "30000 ms" {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestRepeats dials a port whose queue is full: the first packet is dropped until there is room.
+func TestRepeats(t *testing.T) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	must(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	must(t, unix.Listen(fd, 0))
+	name, err := unix.Getsockname(fd)
+	must(t, err)
+	address := fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
+	first, err := net.Dial("tcp", address)
+	must(t, err)
+	defer func() { _ = first.Close() }()
+	if n := repeats(first); n != 0 {
+		t.Errorf("%d at once", n)
+	}
+	dialled := make(chan net.Conn)
+	go func() {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Error(err)
+		}
+		dialled <- c
+	}()
+	select {
+	case <-dialled:
+		t.Fatal("there was room")
+	case <-time.After(200 * time.Millisecond):
+	}
+	accepted, _, err := unix.Accept(fd)
+	must(t, err)
+	t.Cleanup(func() { _ = unix.Close(accepted) })
+	second := <-dialled
+	defer func() { _ = second.Close() }()
+	if n := repeats(second); n == 0 {
+		t.Error("none, though the first packet was lost")
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

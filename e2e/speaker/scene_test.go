@@ -63,8 +63,7 @@ func frrBFD(milliseconds, multiplier int) string {
 	return fmt.Sprintf("bfd\n profile fast\n  transmit-interval %[1]d\n  receive-interval %[1]d\n  detect-multiplier %[2]d\n exit\nexit\n", milliseconds, multiplier)
 }
 
-// frrWatched are the lines of a neighbour that BFD watches. With its source left open, FRR 8.4 begins BFD anew when the BGP
-// session comes up.
+// frrWatched are the lines of a neighbour that BFD watches.
 func frrWatched(router string, more ...string) []string {
 	return append([]string{"update-source " + router, "bfd profile fast"}, more...)
 }
