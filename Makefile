@@ -60,6 +60,7 @@ build: ## build bin/belfry, one static program
 plugin: ## build bin/kubectl-belfry, the kubectl plugin: put it into a folder of your PATH
 	$(call say,building bin/kubectl-belfry $(VERSION))
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/kubectl-belfry ./cmd/kubectl-belfry
+	@cp internal/cli/kubectl_complete-belfry bin/
 
 .PHONY: image
 image: ## write the image and its SBOMs to dist/ for amd64 and arm64, without a container engine

@@ -40,6 +40,10 @@ func prepare(ctx context.Context, s *harness.Stage) error {
 			return errors.Join(harness.BuildImage(ctx, lab), harness.BuildWebImage(ctx, lab))
 		}},
 		harness.Step{What: "installing the chart", Do: func() error { return harness.Install(ctx, lab) }},
+		harness.Step{What: "building the plugin", Do: func() error {
+			_, err := harness.BuildPlugin(ctx, lab)
+			return err
+		}},
 		harness.Step{What: "starting the web servers", Do: func() error {
 			err := harness.Apply(ctx, lab, harness.PoolManifest(lab, "lan", 200, 239)+"---\n"+harness.Web("web", 3))
 			return errors.Join(err, harness.AwaitDeployment(ctx, lab, "default", "web"))

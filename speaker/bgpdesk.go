@@ -90,6 +90,9 @@ func (d *bgpDesk) order(now time.Time, w *bgpWish, sessions bgp.Running, watched
 		peer.Failures, peer.Failure = d.paths[name].failures, d.paths[name].why
 		if trouble, ok := d.trouble(name, p, found, watched, o); ok && mode != bgp.Down {
 			peer.Mode, peer.Reason = bgp.Down, trouble.message
+			if trouble.reason == reasonBFD {
+				peer.Mode = bgp.Waiting
+			}
 			o.problems[name] = trouble
 		}
 		if mode == bgp.Down {
@@ -185,8 +188,8 @@ func (d *bgpDesk) trouble(name string, p peerWish, found bool, watched bfd.Runni
 		return problem{reasonBFD, fmt.Sprintf("BFD: there is no BFDProfile %s that can be used", p.session.BFDProfile)}, true
 	case o.watch[name] != "":
 		return problem{reasonBFD, "BFD: " + o.watch[name]}, true
-	case !ok: // unnumbered, and the first session is to find the router
-		return problem{}, false
+	case !ok: // unnumbered
+		return problem{reasonBFD, "BFD: the router has not been found yet"}, true
 	case state.State != bfd.Up:
 		return problem{reasonBFD, "BFD: " + cmp.Or(state.Why(), watched.Problems[path], "not up yet")}, true
 	}

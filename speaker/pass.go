@@ -12,6 +12,7 @@ import (
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/plan"
+	"github.com/belfry-lb/belfry/internal/spec"
 	"github.com/belfry-lb/belfry/speaker/l2"
 	"github.com/belfry-lb/belfry/speaker/liveness"
 	"github.com/belfry-lb/belfry/speaker/members"
@@ -81,26 +82,31 @@ type passer struct {
 	farewell  *farewell
 
 	// What the last pass left behind.
-	mind    *mind
-	planner *plan.Planner
-	whole   bool      // the next pass is to look at everything
-	looked  time.Time // when the last one did
-	nodes   []plan.Node
-	seen    []members.Member
-	gone    []string // Services about which this node is silent
-	peers   map[string]netip.AddrPort
-	last    map[string]netip.Addr // where members were that may be gone
-	told    []byte                // to the group
-	state   members.State
-	settled bool // the join window is over
-	opened  bool // sockets are open
-	recalls bool // claims were taken up from the SpeakerStatus
-	desired l2.Desired
-	running l2.Running
-	rivals  rivals
-	failed  bool
-	bgp     plan.BGPPlan
-	routes  bool // BGP is or was in use: its plan is of everything
+	mind       *mind
+	planner    *plan.Planner
+	whole      bool      // the next pass is to look at everything
+	looked     time.Time // when the last one did
+	nodes      []plan.Node
+	seen       []members.Member
+	gone       []string // Services about which this node is silent
+	peers      map[string]netip.AddrPort
+	last       map[string]netip.Addr // where members were that may be gone
+	told       []byte                // to the group
+	state      members.State
+	settled    bool      // the join window is over
+	opened     bool      // sockets are open
+	recalled   bool      // claims were taken up from the SpeakerStatuses
+	tries      int       // to do so
+	asked      time.Time // when the last was
+	unrecalled error     // why not yet
+	desired    l2.Desired
+	running    l2.Running
+	rivals     rivals
+	failed     bool
+	bgp        plan.BGPPlan
+	digest     string               // of what the last plan was made from
+	carried    *v1beta1.SpeakerPlan // the last that was carried out
+	routes     bool                 // BGP is or was in use: its plan is of everything
 }
 
 func (p *passer) run(ctx context.Context) {
@@ -235,18 +241,20 @@ func (p *passer) pass(ctx context.Context) error {
 		p.changed.raise() // what it has said counts for its next plan
 	}
 	p.farewell.see(should)
-	if p.recalls { // until then the status is the only memory of what this node had
+	if p.recalled {
+		p.carry(ctx, now)
 		p.report(p.status(should, interfaces))
 	}
-	return untold
+	return errors.Join(untold, p.unrecalled)
 }
 
-// status is what users are told of this node.
+// status is what is reported of a pass.
 func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.SpeakerStatusStatus {
 	return bounded(v1beta1.SpeakerStatusStatus{
 		Version:    p.o.Version,
 		State:      p.state.String(),
 		Dataplane:  string(p.dataplane()),
+		Plan:       p.carried,
 		Interfaces: statusInterfaces(interfaces),
 		Members:    v1beta1.SpeakerMembers{Alive: int32(len(p.seen)), Missing: missing(p.peers, p.seen)}, // #nosec G115 -- far fewer
 		L2:         statusL2(p.running, p.desired, epochs(should.Claims), p.rivals),
@@ -286,9 +294,12 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 
 // world gathers all facts.
 func (p *passer) world(ctx context.Context, now time.Time, roster []members.Member) (w plan.World, err error) {
-	if w.Config, err = p.gather.config(ctx); err != nil {
+	objects, err := p.gather.config(ctx)
+	if err != nil {
 		return w, err
 	}
+	// The controller reports the problems; a speaker works with what is left.
+	w.Config, _ = spec.Parse(objects)
 	if w.Services, err = p.gather.services(ctx); err != nil {
 		return w, err
 	}
@@ -296,7 +307,8 @@ func (p *passer) world(ctx context.Context, now time.Time, roster []members.Memb
 	if err != nil {
 		return w, err
 	}
-	p.recall(ctx, roster)
+	p.digest = p.digestOf(objects, w, cluster)
+	p.unrecalled = p.recall(ctx, now, roster)
 	p.mind.leaving = p.farewell.drains()
 	w.Nodes = p.mind.nodes(now, cluster, roster)
 	plan.Settle(w.Nodes, p.o.NodeRules)

@@ -42,6 +42,9 @@ func prepare(ctx context.Context, s *harness.Stage) error {
 	if err := errors.Join(harness.BuildImage(ctx, lab), harness.BuildWebImage(ctx, lab), loadTraefik(ctx, program)); err != nil {
 		return err
 	}
+	if err := installGatewayAPI(ctx); err != nil {
+		return err
+	}
 	if err := harness.Install(ctx, lab, fmt.Sprintf("quickstart.addresses=%s-%s", lab.Addr4(240), lab.Addr4(250))); err != nil {
 		return err
 	}
