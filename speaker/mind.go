@@ -20,6 +20,9 @@ const (
 	// disbelief is how long others must have found this node silent until it gives its addresses up: what they say when a
 	// partition has just healed is of before.
 	disbelief = time.Second
+	// rejoin is how long a node whose cable was out looks for the others before it believes that it is alone: longer than
+	// the longest gap between two attempts to join them, and the time that one takes.
+	rejoin = 10 * time.Second
 )
 
 // mind is what a speaker carries from one pass to the next. It is told the time and talks to nobody, so that clusters of
@@ -37,6 +40,9 @@ type mind struct {
 	readyAt  time.Time // zero while starting
 	leaving  bool      // everything is to be handed over
 	silentAt time.Time // since when others have found this node silent; zero while they do not
+	dark     bool      // no interface can be announced on
+	lightAt  time.Time // when that ended; zero when it did not, or others have been seen since
+	company  bool      // others were alive when it began
 }
 
 // contest counts how often an address was claimed by another node, too, and how often that was over: each time the
@@ -55,6 +61,7 @@ func newMind(node string, window, holdDown time.Duration, log logr.Logger) *mind
 
 // tells what the others must hear of this node.
 func (m *mind) tells(now time.Time, interfaces []plan.Interface, dataplane plan.Dataplane, verdicts map[string]liveness.Verdict, keys []string) facts {
+	m.look(now, interfaces)
 	f := facts{Interfaces: interfaces, Dataplane: dataplane, Steady: m.steady(now), Keys: keys}
 	for node, v := range verdicts {
 		if v.State == liveness.Unknown {
@@ -67,6 +74,38 @@ func (m *mind) tells(now time.Time, interfaces []plan.Interface, dataplane plan.
 	}
 	f.told(m.facts)
 	return f
+}
+
+// look takes down whether the cables of this node are in.
+func (m *mind) look(now time.Time, interfaces []plan.Interface) {
+	dark := !slices.ContainsFunc(interfaces, func(i plan.Interface) bool { return i.Up })
+	if m.dark && !dark {
+		m.lightAt = now
+	}
+	m.dark = dark
+}
+
+// doubt keeps this node from taking anything while it sees no other and has no reason to believe that: there were others when
+// its cable went out, which was put back a moment ago. What it would take as the last one left is what they have had since.
+func (m *mind) doubt(now time.Time, nodes []plan.Node) {
+	if m.dark {
+		return
+	}
+	company := slices.ContainsFunc(nodes, func(n plan.Node) bool { return n.Name != m.node && n.Alive })
+	if company || !m.doubtful(now) {
+		m.company, m.lightAt = company, time.Time{}
+		return
+	}
+	for i := range nodes {
+		if nodes[i].Name == m.node && m.company {
+			nodes[i].Ready = false
+		}
+	}
+}
+
+// doubtful tells whether the others may still be to be found.
+func (m *mind) doubtful(now time.Time) bool {
+	return !m.lightAt.IsZero() && now.Before(m.lightAt.Add(rejoin))
 }
 
 func (m *mind) steady(now time.Time) bool {
@@ -90,6 +129,7 @@ func (m *mind) nodes(now time.Time, cluster []spec.Node, roster []members.Member
 		present[c.Name] = true
 		nodes[i] = m.join(c, now, verdicts[c.Name])
 	}
+	m.doubt(now, nodes)
 	m.book.keep(present)
 	m.presence.keep(present)
 	return nodes
@@ -226,6 +266,9 @@ func (m *mind) next(now time.Time) time.Time {
 	}
 	if !m.readyAt.IsZero() {
 		sooner(m.readyAt.Add(m.holdDown))
+	}
+	if !m.lightAt.IsZero() {
+		sooner(m.lightAt.Add(rejoin))
 	}
 	if !m.silentAt.IsZero() {
 		sooner(m.silentAt.Add(disbelief))
