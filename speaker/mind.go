@@ -18,7 +18,7 @@ const (
 	// handoverWait is how long the next owner of an address waits for the present one to let go.
 	handoverWait = 100 * time.Millisecond
 	// disbelief is how long others must have found this node silent until it gives its addresses up: what they say when a
-	// partition has just healed is of before.
+	// partition has just healed is of before. As long a node whose cable was put back takes nothing.
 	disbelief = time.Second
 	// rejoin is how long a node whose cable was out looks for the others before it believes that it is alone: longer than
 	// the longest gap between two attempts to join them, and the time that one takes.
@@ -37,12 +37,13 @@ type mind struct {
 	facts    plan.Facts               // those of the last plan
 	waits    map[netip.Addr]time.Time // since when planned moves wait
 	contests map[netip.Addr]contest
-	readyAt  time.Time // zero while starting
-	leaving  bool      // everything is to be handed over
-	silentAt time.Time // since when others have found this node silent; zero while they do not
-	dark     bool      // no interface can be announced on
-	lightAt  time.Time // when that ended; zero when it did not, or others have been seen since
-	company  bool      // others were alive when it began
+	readyAt  time.Time       // zero while starting
+	leaving  bool            // everything is to be handed over
+	silentAt time.Time       // since when others have found this node silent; zero while they do not
+	dark     bool            // no interface can be announced on
+	lightAt  time.Time       // when that ended; zero when it did not, or the others have been found since
+	backAt   time.Time       // when it ended last
+	company  map[string]bool // who else was alive when it began
 }
 
 // contest counts how often an address was claimed by another node, too, and how often that was over: each time the
@@ -80,36 +81,57 @@ func (m *mind) tells(now time.Time, interfaces []plan.Interface, dataplane plan.
 func (m *mind) look(now time.Time, interfaces []plan.Interface) {
 	dark := !slices.ContainsFunc(interfaces, func(i plan.Interface) bool { return i.Up })
 	if m.dark && !dark {
-		m.lightAt = now
+		m.lightAt, m.backAt = now, now
 	}
 	m.dark = dark
 }
 
-// doubt keeps this node from taking anything while it sees no other and has no reason to believe that: there were others when
-// its cable went out, which was put back a moment ago. What it would take as the last one left is what they have had since.
+// doubt keeps this node from taking anything while it has no reason to believe what it sees: its cable was put back a moment
+// ago, and not all that were alive when it went out have been found yet. What it would take is what they have had since.
 func (m *mind) doubt(now time.Time, nodes []plan.Node) {
 	if m.dark {
 		return
 	}
-	company := slices.ContainsFunc(nodes, func(n plan.Node) bool { return n.Name != m.node && n.Alive })
-	if company || !m.doubtful(now) {
-		m.company, m.lightAt = company, time.Time{}
+	alive := map[string]bool{}
+	for _, n := range nodes {
+		if n.Alive && n.Name != m.node {
+			alive[n.Name] = true
+		}
+	}
+	if !m.doubtful(now, alive) {
+		m.company, m.lightAt = alive, time.Time{}
 		return
 	}
 	for i := range nodes {
-		if nodes[i].Name == m.node && m.company {
+		if nodes[i].Name == m.node {
 			nodes[i].Ready = false
 		}
 	}
 }
 
-// doubtful tells whether the others may still be to be found.
-func (m *mind) doubtful(now time.Time) bool {
-	return !m.lightAt.IsZero() && now.Before(m.lightAt.Add(rejoin))
+func (m *mind) doubtful(now time.Time, alive map[string]bool) bool {
+	if m.lightAt.IsZero() || len(m.company) == 0 || !now.Before(m.lightAt.Add(rejoin)) {
+		return false
+	}
+	for name := range m.company {
+		if !alive[name] {
+			return true
+		}
+	}
+	return now.Before(m.lightAt.Add(disbelief))
+}
+
+// steadyFrom is when the hold-down ends: it counts from the last return, of the speaker or of its cable.
+func (m *mind) steadyFrom() time.Time {
+	from := m.readyAt
+	if m.backAt.After(from) {
+		from = m.backAt
+	}
+	return from.Add(m.holdDown)
 }
 
 func (m *mind) steady(now time.Time) bool {
-	return !m.readyAt.IsZero() && !now.Before(m.readyAt.Add(m.holdDown))
+	return !m.readyAt.IsZero() && !now.Before(m.steadyFrom())
 }
 
 // nodes joins the cluster's Nodes with what their speakers, and others about them, tell.
@@ -265,9 +287,10 @@ func (m *mind) next(now time.Time) time.Time {
 		}
 	}
 	if !m.readyAt.IsZero() {
-		sooner(m.readyAt.Add(m.holdDown))
+		sooner(m.steadyFrom())
 	}
 	if !m.lightAt.IsZero() {
+		sooner(m.lightAt.Add(disbelief))
 		sooner(m.lightAt.Add(rejoin))
 	}
 	if !m.silentAt.IsZero() {

@@ -612,18 +612,22 @@ func TestSimPartition(t *testing.T) {
 
 // TestSimCable: who finds itself alone because its cable was out does not take what others have had since.
 func TestSimCable(t *testing.T) {
-	eachSize(t, func(t *testing.T, s *sim) {
-		s.startAll()
-		n := s.nodes[s.rnd.IntN(len(s.nodes))]
-		n.unplug()
-		s.run(10 * time.Second)
-		if len(s.nodes) > 1 {
-			s.only(s.owners())
-		}
-		n.plugIn(6 * time.Second)
-		s.run(20 * time.Second)
-		s.owners()
-	})
+	for out, found := range map[time.Duration]time.Duration{700 * time.Millisecond: 0, 10 * time.Second: 6 * time.Second} {
+		t.Run(out.String(), func(t *testing.T) {
+			eachSize(t, func(t *testing.T, s *sim) {
+				s.startAll()
+				n := s.nodes[s.rnd.IntN(len(s.nodes))]
+				n.unplug()
+				s.run(out)
+				if len(s.nodes) > 1 {
+					s.only(s.owners())
+				}
+				n.plugIn(found)
+				s.run(20 * time.Second)
+				s.owners()
+			})
+		})
+	}
 }
 
 // TestSimCableOfTheLast: when nobody is found, there is nobody.
