@@ -63,7 +63,7 @@ func newMind(node string, window, holdDown time.Duration, log logr.Logger) *mind
 // tells what the others must hear of this node.
 func (m *mind) tells(now time.Time, interfaces []plan.Interface, dataplane plan.Dataplane, verdicts map[string]liveness.Verdict, keys []string) facts {
 	m.look(now, interfaces)
-	f := facts{Interfaces: interfaces, Dataplane: dataplane, Steady: m.steady(now), Keys: keys}
+	f := facts{Interfaces: interfaces, Dataplane: dataplane, Steady: m.steady(now), Starting: m.readyAt.IsZero(), Keys: keys}
 	for node, v := range verdicts {
 		if v.State == liveness.Unknown {
 			continue
@@ -138,7 +138,7 @@ func (m *mind) steady(now time.Time) bool {
 func (m *mind) nodes(now time.Time, cluster []spec.Node, roster []members.Member) []plan.Node {
 	heard := m.hear(roster)
 	verdicts := tally(heard)
-	m.presence.look(now, roster, verdicts, slices.AppendSeq(mentioned(heard), maps.Keys(m.facts.Absent)))
+	m.presence.look(now, timely(roster, heard), verdicts, slices.AppendSeq(mentioned(heard), maps.Keys(m.facts.Absent)))
 	switch {
 	case verdicts[m.node] != liveness.Silent:
 		m.silentAt = time.Time{}
@@ -155,6 +155,18 @@ func (m *mind) nodes(now time.Time, cluster []spec.Node, roster []members.Member
 	m.book.keep(present)
 	m.presence.keep(present)
 	return nodes
+}
+
+// timely is the roster with the states that the members' facts are of: when a speaker was killed and is back before the group
+// has missed it, the first thing to be heard of the new process may be its facts.
+func timely(roster []members.Member, heard map[string]heardFacts) []members.Member {
+	out := slices.Clone(roster)
+	for i := range out {
+		if out[i].State == members.Ready && heard[out[i].Name].Starting {
+			out[i].State = members.Starting
+		}
+	}
+	return out
 }
 
 // hear reads what the members tell.
