@@ -56,11 +56,11 @@ func beginWithin(t *testing.T, patience time.Duration) *play {
 }
 
 // beginWith is begin with addresses of the test's own, all of which one node announces.
-func beginWith(t *testing.T, make func(*harness.Scene) []netip.Addr) *play {
+func beginWith(t *testing.T, serve func(*harness.Scene) []netip.Addr) *play {
 	t.Helper()
 	p := &play{Scene: harness.NewScene(t, stage, patience)}
 	p.Must(atRest(p.Ctx, stage))
-	addrs := make(p.Scene)
+	addrs := serve(p.Scene)
 	p.victim = p.Owner(addrs[0])
 	p.watch(addrs...)
 	return p
