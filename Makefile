@@ -121,12 +121,17 @@ preflight: ## check that the tests can run here: Linux, root, go, gcc, git
 ##@ Test
 
 .PHONY: test
-test: test-unit test-fuzz test-integration test-e2e ## run all tests: unit, fuzz, integration, e2e
+test: test-unit test-alerts test-fuzz test-integration test-e2e ## run all tests: unit, alerts, fuzz, integration, e2e
 
 .PHONY: test-unit
 test-unit: preflight $(HELM) ## run the tests of single packages, on fakes and in network namespaces
 	$(call say,unit tests)
 	@packages=$$($(UNIT)); go test -race -timeout 10m $$packages
+
+.PHONY: test-alerts
+test-alerts: ## test the alert rules of the chart with Prometheus' own engine
+	$(call say,alert rules)
+	@go test -C tools/alerts -timeout 10m ./...
 
 .PHONY: test-fuzz
 test-fuzz: ## run the fuzz targets of the allocator for a fixed number of inputs

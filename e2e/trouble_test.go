@@ -169,11 +169,11 @@ func anyAddress(text string) string {
 	return regexp.MustCompile(`\b\d+\.\d+\.\d+\.\d+\b`).ReplaceAllString(text, "ADDRESS")
 }
 
-// holdsInOrder: these lines, whole, are among those of the text, in this order.
+// holdsInOrder: lines that begin so are in the text, in this order.
 func holdsInOrder(text string, lines []string) error {
 	rest := slices.Collect(strings.SplitSeq(text, "\n"))
 	for _, l := range lines {
-		i := slices.IndexFunc(rest, func(r string) bool { return strings.TrimSpace(r) == l })
+		i := slices.IndexFunc(rest, func(r string) bool { return strings.HasPrefix(strings.TrimSpace(r), l) })
 		if i < 0 {
 			return fmt.Errorf("%q is not where it should be in\n%s", l, text)
 		}

@@ -15,10 +15,14 @@ import (
 
 // Reasons for which a session is not even tried for, besides those of the engine.
 const (
-	reasonNoGateway  = "NoDefaultGateway"
+	// reasonNoGateway: autoDiscovery finds no router, because this node has no default gateway.
+	reasonNoGateway = "NoDefaultGateway"
+	// reasonNoPassword: the Secret with the password, or its key, is missing.
 	reasonNoPassword = "PasswordMissing"
-	reasonLeaving    = "NodeDraining"
-	reasonBFD        = "WaitingForBFD"
+	// reasonLeaving: the node is drained or excluded, and its sessions are closed.
+	reasonLeaving = "NodeDraining"
+	// reasonBFD: bfdStrict is set, and BFD is not up.
+	reasonBFD = "WaitingForBFD"
 )
 
 // bgpDesk turns the wish of a pass into what the engines are to do right now. It holds what takes time: routes that are

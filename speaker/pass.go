@@ -235,6 +235,7 @@ func (p *passer) pass(ctx context.Context) error {
 	}
 	should.Heard = heldBy(should.Heard, p.running)
 	should.Prove(func(a netip.Addr) bool { return p.running.Addresses[a] != nil })
+	p.metrics.takeovers.Add(float64(takeovers(p.o.Node, p.mind.facts, should.Facts)))
 	if p.mind.learn(now, should) {
 		_, err := p.tell(now, interfaces)
 		untold = errors.Join(untold, err)
@@ -250,13 +251,15 @@ func (p *passer) pass(ctx context.Context) error {
 
 // status is what is reported of a pass.
 func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.SpeakerStatusStatus {
+	absent := missing(p.peers, p.seen)
+	p.metrics.missing.Set(float64(len(absent)))
 	return bounded(v1beta1.SpeakerStatusStatus{
 		Version:    p.o.Version,
 		State:      p.state.String(),
 		Dataplane:  string(p.dataplane()),
 		Plan:       p.carried,
 		Interfaces: statusInterfaces(interfaces),
-		Members:    v1beta1.SpeakerMembers{Alive: int32(len(p.seen)), Missing: missing(p.peers, p.seen)}, // #nosec G115 -- far fewer
+		Members:    v1beta1.SpeakerMembers{Alive: int32(len(p.seen)), Missing: absent}, // #nosec G115 -- far fewer
 		L2:         statusL2(p.running, p.desired, epochs(should.Claims), p.rivals),
 		BGP:        statusBGP(p.routing.report()),
 		Withdrawn:  p.gone,
@@ -267,7 +270,9 @@ func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.Spe
 func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.Plan, ok bool, err error) {
 	if !p.whole && !p.routes {
 		if services, ok := p.gather.some(ctx, f); ok {
+			began := time.Now()
 			if should, ok := p.planner.Update(plan.Own{Overdue: p.mind.overdue(now)}, p.mind.facts, services); ok {
+				p.metrics.plan.Observe(time.Since(began).Seconds())
 				return should, true, nil
 			}
 		}
@@ -285,8 +290,10 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 	}
 	p.nodes, p.whole, p.looked = w.Nodes, false, now
 	p.routes = p.routes || len(w.Config.BGP.Peers) > 0
+	began := time.Now()
 	p.planBGP(ctx, w)
 	should = p.planner.Whole(w)
+	p.metrics.plan.Observe(time.Since(began).Seconds())
 	p.probe(should, p.seen)
 	p.gone = p.withdrawn(ctx, should)
 	return should, true, nil
@@ -319,7 +326,11 @@ func (p *passer) world(ctx context.Context, now time.Time, roster []members.Memb
 
 // leave tells the others that this node gives its addresses away, and when it does not any more.
 func (p *passer) leave(nodes []plan.Node) {
-	draining := slices.ContainsFunc(nodes, func(n plan.Node) bool { return n.Name == p.o.Node && n.Draining })
+	draining, excluded := false, false
+	if i := slices.IndexFunc(nodes, func(n plan.Node) bool { return n.Name == p.o.Node }); i >= 0 {
+		draining, excluded = nodes[i].Draining, nodes[i].Excluded
+	}
+	p.metrics.draining.Set(flag(draining || excluded))
 	switch {
 	case draining:
 		p.become(members.Draining)

@@ -106,7 +106,7 @@ func New(o Options) (*Speaker, error) {
 		o:         o,
 		source:    reads,
 		announcer: announcer,
-		reporter:  newReporter(o.Node, o.Client, o.Direct, o.Log.WithName("status")),
+		reporter:  newReporter(o.Node, o.Client, o.Direct, o.Log.WithName("status"), func(err error) { m.wrote("SpeakerStatus", err) }),
 		metrics:   m,
 		dataplane: newDataplane(o.Node, o.ProxyHealth, o.Log.WithName("dataplane"), changed),
 		changed:   changed,

@@ -105,9 +105,8 @@ func TestSpeakers(t *testing.T) {
 	t.Run("API server away", func(t *testing.T) { testFailStatic(t, s, web) })
 }
 
-<<<<<<< HEAD
 const passesMade = "belfry_speaker_pass_duration_seconds_count"
-=======
+
 // plan returns what a node should say of its plan: the digest as anybody can work it out from the objects.
 func (s *site) plan(n *node) *v1beta1.SpeakerPlan {
 	s.t.Helper()
@@ -120,7 +119,6 @@ func (s *site) plan(n *node) *v1beta1.SpeakerPlan {
 	config, _ := spec.Parse(o)
 	return &v1beta1.SpeakerPlan{Digest: plan.Digest(o, plan.World{Config: config}, spec.ParseNode(&own))}
 }
->>>>>>> packup
 
 func testStatuses(t *testing.T, s *site, owner *node) {
 	for _, n := range s.nodes {

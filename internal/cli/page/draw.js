@@ -79,7 +79,7 @@ function drawNode(node, x, y, holders, l) {
 
 // drawRouters returns how high they are, all rows of them.
 function drawRouters(root, places, l) {
-  const boxWidth = Math.min(l.box, (l.width - gap) / Math.min(l.perRow, l.routers.length) - gap);
+  const boxWidth = Math.min(mostWidth, (l.width - gap) / Math.min(l.perRow, l.routers.length) - gap);
   l.routers.forEach((router, i) => {
     const x = gap + (i % l.perRow) * (boxWidth + gap), y = 6 + Math.floor(i / l.perRow) * 62;
     router.sessions.forEach((s) => {
