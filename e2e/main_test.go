@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 
 func prepare(ctx context.Context, s *harness.Stage) error {
 	lab, k8s = s.Lab, s.K8s
-	return harness.Steps(
+	return s.Prepare(
 		harness.Step{What: "building the images and loading them into the nodes", Do: func() error {
 			return errors.Join(harness.BuildImage(ctx, lab), harness.BuildWebImage(ctx, lab))
 		}},

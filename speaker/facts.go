@@ -21,9 +21,12 @@ type facts struct {
 	Verdicts   map[string]string     `json:"verdicts,omitempty"` // about the nodes that this one probes: liveness.State
 	Heard      map[netip.Addr]string `json:"heard,omitempty"`    // nodes that were heard to have addresses of ours
 	Steady     bool                  `json:"steady,omitempty"`
-	Dataplane  plan.Dataplane        `json:"dataplane,omitempty"`
-	Keys       []string              `json:"keys,omitempty"` // digests of the gossip keys held, the one that encrypts first
-	BGP        bgpFacts              `json:"bgp,omitzero"`
+	// Starting: these are of a process that does not know yet what it claims. Its state travels on another road, and may be
+	// that of the process before.
+	Starting  bool           `json:"starting,omitempty"`
+	Dataplane plan.Dataplane `json:"dataplane,omitempty"`
+	Keys      []string       `json:"keys,omitempty"` // digests of the gossip keys held, the one that encrypts first
+	BGP       bgpFacts       `json:"bgp,omitzero"`
 }
 
 // claims are those of one kind.

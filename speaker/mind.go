@@ -18,8 +18,11 @@ const (
 	// handoverWait is how long the next owner of an address waits for the present one to let go.
 	handoverWait = 100 * time.Millisecond
 	// disbelief is how long others must have found this node silent until it gives its addresses up: what they say when a
-	// partition has just healed is of before.
+	// partition has just healed is of before. As long a node whose cable was put back takes nothing.
 	disbelief = time.Second
+	// rejoin is how long a node whose cable was out looks for the others before it believes that it is alone: longer than
+	// the longest gap between two attempts to join them, and the time that one takes.
+	rejoin = 10 * time.Second
 )
 
 // mind is what a speaker carries from one pass to the next. It is told the time and talks to nobody, so that clusters of
@@ -34,9 +37,13 @@ type mind struct {
 	facts    plan.Facts               // those of the last plan
 	waits    map[netip.Addr]time.Time // since when planned moves wait
 	contests map[netip.Addr]contest
-	readyAt  time.Time // zero while starting
-	leaving  bool      // everything is to be handed over
-	silentAt time.Time // since when others have found this node silent; zero while they do not
+	readyAt  time.Time       // zero while starting
+	leaving  bool            // everything is to be handed over
+	silentAt time.Time       // since when others have found this node silent; zero while they do not
+	dark     bool            // no interface can be announced on
+	lightAt  time.Time       // when that ended; zero when it did not, or the others have been found since
+	backAt   time.Time       // when it ended last
+	company  map[string]bool // who else was alive when it began
 }
 
 // contest counts how often an address was claimed by another node, too, and how often that was over: each time the
@@ -55,7 +62,8 @@ func newMind(node string, window, holdDown time.Duration, log logr.Logger) *mind
 
 // tells what the others must hear of this node.
 func (m *mind) tells(now time.Time, interfaces []plan.Interface, dataplane plan.Dataplane, verdicts map[string]liveness.Verdict, keys []string) facts {
-	f := facts{Interfaces: interfaces, Dataplane: dataplane, Steady: m.steady(now), Keys: keys}
+	m.look(now, interfaces)
+	f := facts{Interfaces: interfaces, Dataplane: dataplane, Steady: m.steady(now), Starting: m.readyAt.IsZero(), Keys: keys}
 	for node, v := range verdicts {
 		if v.State == liveness.Unknown {
 			continue
@@ -69,15 +77,68 @@ func (m *mind) tells(now time.Time, interfaces []plan.Interface, dataplane plan.
 	return f
 }
 
+// look takes down whether the cables of this node are in.
+func (m *mind) look(now time.Time, interfaces []plan.Interface) {
+	dark := !slices.ContainsFunc(interfaces, func(i plan.Interface) bool { return i.Up })
+	if m.dark && !dark {
+		m.lightAt, m.backAt = now, now
+	}
+	m.dark = dark
+}
+
+// doubt keeps this node from taking anything while it has no reason to believe what it sees: its cable was put back a moment
+// ago, and not all that were alive when it went out have been found yet. What it would take is what they have had since.
+func (m *mind) doubt(now time.Time, nodes []plan.Node) {
+	if m.dark {
+		return
+	}
+	alive := map[string]bool{}
+	for _, n := range nodes {
+		if n.Alive && n.Name != m.node {
+			alive[n.Name] = true
+		}
+	}
+	if !m.doubtful(now, alive) {
+		m.company, m.lightAt = alive, time.Time{}
+		return
+	}
+	for i := range nodes {
+		if nodes[i].Name == m.node {
+			nodes[i].Ready = false
+		}
+	}
+}
+
+func (m *mind) doubtful(now time.Time, alive map[string]bool) bool {
+	if m.lightAt.IsZero() || len(m.company) == 0 || !now.Before(m.lightAt.Add(rejoin)) {
+		return false
+	}
+	for name := range m.company {
+		if !alive[name] {
+			return true
+		}
+	}
+	return now.Before(m.lightAt.Add(disbelief))
+}
+
+// steadyFrom is when the hold-down ends: it counts from the last return, of the speaker or of its cable.
+func (m *mind) steadyFrom() time.Time {
+	from := m.readyAt
+	if m.backAt.After(from) {
+		from = m.backAt
+	}
+	return from.Add(m.holdDown)
+}
+
 func (m *mind) steady(now time.Time) bool {
-	return !m.readyAt.IsZero() && !now.Before(m.readyAt.Add(m.holdDown))
+	return !m.readyAt.IsZero() && !now.Before(m.steadyFrom())
 }
 
 // nodes joins the cluster's Nodes with what their speakers, and others about them, tell.
 func (m *mind) nodes(now time.Time, cluster []spec.Node, roster []members.Member) []plan.Node {
 	heard := m.hear(roster)
 	verdicts := tally(heard)
-	m.presence.look(now, roster, verdicts, slices.AppendSeq(mentioned(heard), maps.Keys(m.facts.Absent)))
+	m.presence.look(now, timely(roster, heard), verdicts, slices.AppendSeq(mentioned(heard), maps.Keys(m.facts.Absent)))
 	switch {
 	case verdicts[m.node] != liveness.Silent:
 		m.silentAt = time.Time{}
@@ -90,9 +151,22 @@ func (m *mind) nodes(now time.Time, cluster []spec.Node, roster []members.Member
 		present[c.Name] = true
 		nodes[i] = m.join(c, now, verdicts[c.Name])
 	}
+	m.doubt(now, nodes)
 	m.book.keep(present)
 	m.presence.keep(present)
 	return nodes
+}
+
+// timely is the roster with the states that the members' facts are of: when a speaker was killed and is back before the group
+// has missed it, the first thing to be heard of the new process may be its facts.
+func timely(roster []members.Member, heard map[string]heardFacts) []members.Member {
+	out := slices.Clone(roster)
+	for i := range out {
+		if out[i].State == members.Ready && heard[out[i].Name].Starting {
+			out[i].State = members.Starting
+		}
+	}
+	return out
 }
 
 // hear reads what the members tell.
@@ -225,7 +299,11 @@ func (m *mind) next(now time.Time) time.Time {
 		}
 	}
 	if !m.readyAt.IsZero() {
-		sooner(m.readyAt.Add(m.holdDown))
+		sooner(m.steadyFrom())
+	}
+	if !m.lightAt.IsZero() {
+		sooner(m.lightAt.Add(disbelief))
+		sooner(m.lightAt.Add(rejoin))
 	}
 	if !m.silentAt.IsZero() {
 		sooner(m.silentAt.Add(disbelief))

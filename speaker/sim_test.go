@@ -41,7 +41,8 @@ type simNode struct {
 	up       bool // its speaker runs
 	since    time.Time
 	draining bool
-	cut      int // in which part of the network it is
+	cut      int  // in which part of the network it is
+	dark     bool // its cable is out
 	mind     *mind
 	settled  time.Time
 	state    members.State
@@ -341,7 +342,7 @@ func (n *simNode) turn() bool {
 			n.state = members.Draining
 		}
 	}
-	facts, err := n.mind.tells(n.now, simInterfaces(n.name), plan.DataplaneUnknown, n.verdicts, nil).encode()
+	facts, err := n.mind.tells(n.now, simInterfaces(n.name, !n.dark), plan.DataplaneUnknown, n.verdicts, nil).encode()
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -375,8 +376,19 @@ func (n *simNode) world(roster []members.Member) plan.World {
 	}
 }
 
-func simInterfaces(node string) []plan.Interface {
-	return []plan.Interface{{Name: "eth0", MAC: node, Up: true, IPv4: true, Prefixes: prefixes("192.0.0.0/16")}}
+func simInterfaces(node string, up bool) []plan.Interface {
+	return []plan.Interface{{Name: "eth0", MAC: node, Up: up, IPv4: true, Prefixes: prefixes("192.0.0.0/16")}}
+}
+
+// unplug pulls a node's cable, and plugIn plugs it in again: its group finds the others some time after.
+func (n *simNode) unplug() {
+	n.dark, n.dirty = true, true
+	n.split([]*simNode{n})
+}
+
+func (n *simNode) plugIn(found time.Duration) {
+	n.dark, n.dirty = false, true
+	n.at(found, n.heal)
 }
 
 // answers are the nodes whose hardware address is told to whoever asks for an address now, by themselves or by others.
@@ -593,6 +605,48 @@ func TestSimPartition(t *testing.T) {
 		for a, owner := range after {
 			if owner != before[a] {
 				t.Errorf("%s has gone from %s to %s", a, before[a], owner)
+			}
+		}
+	})
+}
+
+// TestSimCable: who finds itself alone because its cable was out does not take what others have had since.
+func TestSimCable(t *testing.T) {
+	for out, found := range map[time.Duration]time.Duration{700 * time.Millisecond: 0, 10 * time.Second: 6 * time.Second} {
+		t.Run(out.String(), func(t *testing.T) {
+			eachSize(t, func(t *testing.T, s *sim) {
+				s.startAll()
+				n := s.nodes[s.rnd.IntN(len(s.nodes))]
+				n.unplug()
+				s.run(out)
+				if len(s.nodes) > 1 {
+					s.only(s.owners())
+				}
+				n.plugIn(found)
+				s.run(20 * time.Second)
+				s.owners()
+			})
+		})
+	}
+}
+
+// TestSimCableOfTheLast: when nobody is found, there is nobody.
+func TestSimCableOfTheLast(t *testing.T) {
+	eachSize(t, func(t *testing.T, s *sim) {
+		s.startAll()
+		n := s.nodes[s.rnd.IntN(len(s.nodes))]
+		n.unplug()
+		s.run(5 * time.Second)
+		for _, o := range s.nodes {
+			if o != n {
+				o.powerCut()
+			}
+		}
+		n.plugIn(time.Second)
+		s.run(rejoin + 5*time.Second)
+		for a, owner := range s.owners() {
+			if owner != n.name {
+				t.Errorf("%s is at %s", a, owner)
 			}
 		}
 	})

@@ -1,12 +1,14 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/mdlayher/arp"
@@ -22,7 +24,7 @@ var ErrSilent = errors.New("nobody answers")
 const listenFor = 500 * time.Millisecond
 
 // WhoAnswers asks the LAN from a host for an address, with ARP or with a neighbour solicitation, and returns the hardware
-// addresses of all who answered, or ErrSilent.
+// addresses of all who answered, each once, or ErrSilent.
 func WhoAnswers(ctx context.Context, from *cluster.Host, a netip.Addr) ([]net.HardwareAddr, error) {
 	var macs []net.HardwareAddr
 	err := from.Do(func() (err error) {
@@ -43,7 +45,8 @@ func WhoAnswers(ctx context.Context, from *cluster.Host, a netip.Addr) ([]net.Ha
 	if len(macs) == 0 {
 		return nil, fmt.Errorf("asking for %s from %s: %w", a, from.Name(), ErrSilent)
 	}
-	return macs, ctx.Err()
+	slices.SortFunc(macs, func(a, b net.HardwareAddr) int { return bytes.Compare(a, b) })
+	return slices.CompactFunc(macs, func(a, b net.HardwareAddr) bool { return bytes.Equal(a, b) }), ctx.Err()
 }
 
 func askARP(i *net.Interface, a netip.Addr) (macs []net.HardwareAddr, err error) {

@@ -22,10 +22,14 @@ func NewFigures() *Figures {
 	return &Figures{times: map[string][]time.Duration{}, counts: map[string][]int{}}
 }
 
-// Time takes down how long something took, Count how often something happened, Failure that a try failed.
+// Time takes down how long something took.
 func (f *Figures) Time(what string, d time.Duration) { f.times[what] = append(f.times[what], d) }
-func (f *Figures) Count(what string, n int)          { f.counts[what] = append(f.counts[what], n) }
-func (f *Figures) Failure()                          { f.failed++ }
+
+// Count takes down how often something happened in a try.
+func (f *Figures) Count(what string, n int) { f.counts[what] = append(f.counts[what], n) }
+
+// Failure takes down that a try failed.
+func (f *Figures) Failure() { f.failed++ }
 
 // Table writes them: the spread of the times in milliseconds, the sums of the counts, and how many tries failed.
 func (f *Figures) Table(w io.Writer) error {

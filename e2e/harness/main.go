@@ -19,13 +19,15 @@ import (
 type Stage struct {
 	Lab *cluster.Cluster
 	K8s client.Client
+
+	kept bool // it was prepared by an earlier run
 }
 
 // Main brings a lab up, has it prepared, runs the package's tests and takes the lab down. It returns the exit code, for
 // TestMain. Two flags are added:
 //
 //	-lab NAME   another name than that of the options: two may run at once under two names
-//	-keep       leave the lab running, to look at it; the next run with -keep takes it as it is
+//	-keep       leave the lab running, to look at it; the next run with -keep takes it as it is, with what is installed there
 func Main(m *testing.M, o cluster.Options, prepare func(context.Context, *Stage) error) int {
 	keep := flag.Bool("keep", false, "leave the lab running, to look at it; the next run with -keep takes it as it is")
 	flag.StringVar(&o.Name, "lab", o.Name, "name of the lab: two may run at once under two names")
@@ -42,7 +44,7 @@ func Main(m *testing.M, o cluster.Options, prepare func(context.Context, *Stage)
 func runOn(m *testing.M, o cluster.Options, prepare func(context.Context, *Stage) error) (code int, err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	lab, err := start(ctx, o)
+	lab, kept, err := start(ctx, o)
 	if err != nil {
 		return 1, err
 	}
@@ -53,20 +55,21 @@ func runOn(m *testing.M, o cluster.Options, prepare func(context.Context, *Stage
 	if err != nil {
 		return 1, err
 	}
-	if err := prepare(ctx, &Stage{lab, k}); err != nil {
+	if err := prepare(ctx, &Stage{lab, k, kept}); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
 }
 
 // start starts a lab, or takes the one that was kept.
-func start(ctx context.Context, o cluster.Options) (*cluster.Cluster, error) {
+func start(ctx context.Context, o cluster.Options) (lab *cluster.Cluster, kept bool, err error) {
 	if o.Detached {
 		if lab, err := cluster.Open(o.Name); !errors.Is(err, cluster.ErrNotRunning) {
-			return lab, err
+			return lab, true, err
 		}
 	}
-	return cluster.Start(ctx, o)
+	lab, err = cluster.Start(ctx, o)
+	return lab, false, err
 }
 
 // Step is one thing that is done before the tests.
@@ -75,12 +78,15 @@ type Step struct {
 	Do   func() error
 }
 
-// Steps does one after another and says on standard error what it does.
-func Steps(steps ...Step) error {
-	for _, s := range steps {
-		fmt.Fprintln(os.Stderr, s.What)
-		if err := s.Do(); err != nil {
-			return fmt.Errorf("%s: %w", s.What, err)
+// Prepare does one after another and says on standard error what it does. A lab that was kept has been prepared.
+func (s *Stage) Prepare(steps ...Step) error {
+	if s.kept {
+		return nil
+	}
+	for _, step := range steps {
+		fmt.Fprintln(os.Stderr, step.What)
+		if err := step.Do(); err != nil {
+			return fmt.Errorf("%s: %w", step.What, err)
 		}
 	}
 	return nil

@@ -17,8 +17,10 @@ type Tally struct {
 	Cut      map[string]int // requests without an answer on connections that were open, by kind
 }
 
-// Lost counts the connections that could not be opened, and Resets the requests that were not answered.
-func (t Tally) Lost() int   { return sum(t.Failed) }
+// Lost counts the connections that could not be opened.
+func (t Tally) Lost() int { return sum(t.Failed) }
+
+// Resets counts the requests that were not answered.
 func (t Tally) Resets() int { return sum(t.Cut) }
 
 func sum(m map[string]int) (n int) {

@@ -64,12 +64,25 @@ func TestCarrierLoss(t *testing.T) {
 	p.Later(patience, func(ctx context.Context) error { return p.Lab.RestoreLink(ctx, p.victim) })
 	p.Must(p.Lab.CutLink(p.Ctx, p.victim))
 	now := p.moved()
+	p.alone()
 	p.Must(p.Lab.RestoreLink(p.Ctx, p.victim))
 	p.Must(atRest(p.Ctx, stage))
 	p.flow(100)
 	p.movedOnce(now)
 	p.stays(now)
 	p.toll()
+}
+
+// alone waits until the victim's speaker has given all others up.
+func (p *play) alone() {
+	p.Helper()
+	p.Eventually(fmt.Sprintf("n%d to be alone", p.victim), func() error {
+		page, err := p.Lab.Node(p.victim).Curl(p.Ctx, "http://127.0.0.1:7980/metrics")
+		if err == nil && !strings.Contains(page, "\nbelfry_members_alive 1\n") {
+			err = fmt.Errorf("it sees others")
+		}
+		return err
+	})
 }
 
 // stays fails unless each address is still announced by the node, alone.

@@ -56,11 +56,11 @@ func beginWithin(t *testing.T, patience time.Duration) *play {
 }
 
 // beginWith is begin with addresses of the test's own, all of which one node announces.
-func beginWith(t *testing.T, make func(*harness.Scene) []netip.Addr) *play {
+func beginWith(t *testing.T, serve func(*harness.Scene) []netip.Addr) *play {
 	t.Helper()
 	p := &play{Scene: harness.NewScene(t, stage, patience)}
 	p.Must(atRest(p.Ctx, stage))
-	addrs := make(p.Scene)
+	addrs := serve(p.Scene)
 	p.victim = p.Owner(addrs[0])
 	p.watch(addrs...)
 	return p
@@ -109,14 +109,21 @@ func (p *play) flow(n int) {
 // were cut off and the held connections that were lost are for the caller to judge.
 func (p *play) toll() (t harness.Tally, lost int) {
 	p.Helper()
+	t, lost = p.count()
+	if t.Lost() > 0 {
+		p.Errorf("%d connections failed:\n%s", t.Lost(), strings.Join(p.visits.Failures(p.began), "\n"))
+	}
+	return t, lost
+}
+
+// count is toll without a judgement.
+func (p *play) count() (t harness.Tally, lost int) {
+	p.Helper()
 	p.flow(50)
 	broken := p.held.Lost(p.Ctx)
 	p.visits.Finish()
 	t = p.visits.Tally(p.began)
 	p.Logf("%s; of %d held connections %d were lost", t, p.held.Count(), len(broken))
-	if t.Lost() > 0 {
-		p.Errorf("%d connections failed:\n%s", t.Lost(), strings.Join(p.visits.Failures(p.began), "\n"))
-	}
 	if len(broken) > 0 {
 		p.Logf("the first: %v", broken[0])
 	}

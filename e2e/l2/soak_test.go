@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -169,20 +170,18 @@ func TestSoakBusyMachine(t *testing.T) {
 	const loops, forgiven = 4, 400 * time.Millisecond
 	profile(t, "default")
 	p := beginWithin(t, *busy+patience)
+	var over atomic.Bool
 	done, late := make(chan struct{}), make(chan time.Duration, 1)
 	for range loops {
 		go func() {
-			for {
-				select {
-				case <-done:
-					return
-				default:
-				}
+			for !over.Load() { // keeps a core busy
 			}
 		}()
 	}
 	go func() { late <- oversleep(done) }()
+	p.Cleanup(func() { over.Store(true) })
 	p.wait(*busy)
+	over.Store(true)
 	close(done)
 	moves, worst := 0, <-late
 	for _, a := range p.addrs {
