@@ -30,7 +30,11 @@ func (m *move) carryOut(ctx context.Context, step migrate.Step) error {
 		return m.scale(ctx, s.workloads.controllers, stopped)
 	case migrate.StartControl:
 		return m.scale(ctx, s.workloads.controllers, started)
-	case migrate.ApplyPools, migrate.ApplyL2:
+	case migrate.ApplyPools:
+		return m.applyKinds(ctx, step.Do, s.shut)
+	case migrate.OpenPools:
+		return m.applyKinds(ctx, migrate.ApplyPools, asIs)
+	case migrate.ApplyL2:
 		return m.applyKinds(ctx, step.Do, asIs)
 	case migrate.ApplyBGP:
 		if s.Retired {
@@ -219,6 +223,15 @@ func (m *move) copySecrets(ctx context.Context, list []migrate.Secret) error {
 }
 
 func asIs(o *unstructured.Unstructured) *unstructured.Unstructured { return o.DeepCopy() }
+
+// shut is a pool as it is applied first: all of them are there before one gives anything unasked.
+func (s *standing) shut(o *unstructured.Unstructured) *unstructured.Unstructured {
+	title := o.GetKind() + " " + o.GetName()
+	if slices.Contains(s.Giving, title) || slices.Contains(s.Shut, title) {
+		return migrate.Shut(o)
+	}
+	return o.DeepCopy()
+}
 
 func guarded(o *unstructured.Unstructured) *unstructured.Unstructured {
 	if o.GetKind() == "BGPPeer" {

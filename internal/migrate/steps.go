@@ -16,6 +16,7 @@ const (
 	StopController Do = "StopController" // of the other system: two that assign would be one too many
 	AwaitStopped   Do = "AwaitStopped"   // until its last Pod is gone
 	ApplyPools     Do = "ApplyPools"     // and profiles and communities
+	OpenPools      Do = "OpenPools"      // pools give addresses to new Services too
 	AwaitAdoption  Do = "AwaitAdoption"  // until every Service is marked as ours, with its address
 	ApplyL2        Do = "ApplyL2"        // our speakers find who answers and begin as owner on the same node
 	AwaitL2        Do = "AwaitL2"        // until they answer for every address
