@@ -3,6 +3,7 @@ package migrate
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -276,5 +277,19 @@ func TestRehearsal(t *testing.T) {
 		if !slices.Equal(back, did) {
 			t.Errorf("rehearsed %v\ndid       %v", back, did)
 		}
+	}
+}
+
+func TestGap(t *testing.T) {
+	for _, tc := range []struct {
+		bgp, back, want bool
+		nodes           int
+	}{{nodes: 1}, {bgp: true, nodes: 1, want: true}, {bgp: true, nodes: 1, back: true, want: true}, {bgp: true, nodes: 2}} {
+		if got := Gap(tc.bgp, tc.nodes, tc.back); (got != "") != tc.want || tc.want && !strings.Contains(got, " s in the test") {
+			t.Errorf("%+v: %q", tc, got)
+		}
+	}
+	if Gap(true, 1, true) == Gap(true, 1, false) {
+		t.Error("there and back are the same")
 	}
 }

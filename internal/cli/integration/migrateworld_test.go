@@ -310,6 +310,20 @@ func oldPods(t *testing.T) (out int) {
 	return len(pods.Items)
 }
 
+func readyPods(t *testing.T) (n int) {
+	t.Helper()
+	var pods corev1.PodList
+	if err := shared.client.List(t.Context(), &pods, client.InNamespace("metallb-system")); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pods.Items {
+		if slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue }) {
+			n++
+		}
+	}
+	return n
+}
+
 // unlabelled checks that no node bears a mark of the change-over.
 func unlabelled(t *testing.T) {
 	t.Helper()
@@ -372,5 +386,5 @@ func (w *world) back(t *testing.T) {
 	if err := shared.client.List(t.Context(), &secrets, client.InNamespace("belfry-system")); err != nil || len(secrets.Items) > 0 {
 		t.Errorf("back, and Secrets are left: %d, %v", len(secrets.Items), err)
 	}
-	waitFor(t, "MetalLB's Pods", func() bool { return oldPods(t) == 7 })
+	waitFor(t, "MetalLB's Pods", func() bool { return readyPods(t) == 7 })
 }
