@@ -95,7 +95,7 @@ func (a *app) readFiles(m migration) (other, error) {
 	}
 	texts := make([]string, len(m.values))
 	for i, file := range m.values {
-		b, err := os.ReadFile(file)
+		b, err := os.ReadFile(file) //nolint:gosec // the user says which file
 		if err != nil {
 			return other{}, fmt.Errorf("reading values: %w", err)
 		}
