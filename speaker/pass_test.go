@@ -103,6 +103,7 @@ func (r *fakeRouters) report() *bgpReport { return r.says.Load() }
 type fakeAnnouncer struct {
 	interfaces atomic.Pointer[[]l2.Interface]
 	passes     atomic.Int64
+	asked      atomic.Int64 // addresses in the last desired
 	takes      time.Duration
 	fail       atomic.Pointer[error]
 	desired    l2.Desired // read it when the passes have ended
@@ -118,6 +119,7 @@ func (a *fakeAnnouncer) Apply(_ context.Context, d l2.Desired) (l2.Running, erro
 	a.passes.Add(1)
 	time.Sleep(a.takes)
 	a.desired = d
+	a.asked.Store(int64(len(d.Entries)))
 	r := runningOn()
 	for addr, e := range d.Entries {
 		r.Addresses[addr] = e.Interfaces
@@ -224,6 +226,10 @@ func TestTakesPartInOrder(t *testing.T) {
 			t.Error(diff)
 		}
 		last := r.reports[len(r.reports)-1]
+		if last.Plan == nil {
+			t.Fatal("it does not tell which plan it carries out")
+		}
+		last.Plan = nil
 		wantStatus := v1beta1.SpeakerStatusStatus{
 			Version: "v1", State: "ready", Dataplane: "healthy", Interfaces: statusInterfaces([]l2.Interface{eth0()}),
 			Members: v1beta1.SpeakerMembers{Alive: 1, Missing: []string{"n2"}},

@@ -1,9 +1,11 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -20,6 +22,7 @@ import (
 const (
 	probeEvery   = 10 * time.Millisecond
 	probeTimeout = 250 * time.Millisecond
+	patient      = 6 * time.Second
 )
 
 // getTimeout bounds one fetch: a packet that nobody takes is lost without a word.
@@ -37,14 +40,18 @@ type attempt struct {
 	began   time.Time
 	ok      bool
 	err     error
-	repeats int // how often the kernel had to repeat the first packet
+	took    time.Duration // until it was open, or had failed
+	reply   error         // why a request on it was not answered
+	repeats int           // how often the kernel had to repeat the first packet
 }
 
 // Probe opens a new connection to an address every 10 ms and remembers which ones succeeded.
 type Probe struct {
 	cancel  context.CancelFunc
+	rest    chan struct{} // closed to open no more
 	done    chan struct{}
 	timeout time.Duration
+	asks    bool // sends a request on each connection
 
 	mu       sync.Mutex
 	attempts []attempt
@@ -52,25 +59,36 @@ type Probe struct {
 
 // StartProbe starts probing from a host; Stop ends it.
 func StartProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort) *Probe {
-	return startProbe(ctx, from, to, probeTimeout)
+	return startProbe(ctx, from, to, &Probe{timeout: probeTimeout})
 }
 
 // StartPatientProbe is StartProbe with the patience of a client that lets its kernel repeat the first packet twice: what fails
 // is what would fail for a user, however busy the machine.
 func StartPatientProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort) *Probe {
-	return startProbe(ctx, from, to, 6*time.Second)
+	return startProbe(ctx, from, to, &Probe{timeout: patient})
 }
 
-func startProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort, timeout time.Duration) *Probe {
-	ctx, cancel := context.WithCancel(ctx)
-	p := &Probe{cancel: cancel, done: make(chan struct{}), timeout: timeout}
+// StartVisits is StartPatientProbe by clients that also fetch the page, each on its connection.
+func StartVisits(ctx context.Context, from *cluster.Host, to netip.AddrPort) *Probe {
+	return startProbe(ctx, from, to, &Probe{timeout: patient, asks: true})
+}
+
+func startProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort, p *Probe) *Probe {
+	ctx, p.cancel = context.WithCancel(ctx)
+	p.done, p.rest = make(chan struct{}), make(chan struct{})
 	go p.run(ctx, from, to)
 	return p
 }
 
-// Stop ends the probing and waits for the last attempt.
+// Stop ends the probing. What has not ended yet is forgotten.
 func (p *Probe) Stop() {
 	p.cancel()
+	<-p.done
+}
+
+// Finish opens no more connections and waits until each of them has ended its own way. Stop must still be called.
+func (p *Probe) Finish() {
+	close(p.rest)
 	<-p.done
 }
 
@@ -84,6 +102,8 @@ func (p *Probe) run(ctx context.Context, from *cluster.Host, to netip.AddrPort) 
 		select {
 		case <-ctx.Done():
 			return
+		case <-p.rest:
+			return
 		case <-tick.C:
 			dials.Go(func() { p.dial(ctx, from, to) })
 		}
@@ -95,9 +115,12 @@ func (p *Probe) dial(ctx context.Context, from *cluster.Host, to netip.AddrPort)
 	dial, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	conn, err := from.Dial(dial, "tcp", to.String())
-	n := 0
+	a := attempt{began: began, ok: err == nil, err: err, took: time.Since(began)}
 	if err == nil {
-		n = repeats(conn)
+		a.repeats = repeats(conn)
+		if p.asks {
+			a.reply = fetch(conn, p.timeout)
+		}
 		conn.Close()
 	}
 	if ctx.Err() != nil {
@@ -105,7 +128,22 @@ func (p *Probe) dial(ctx context.Context, from *cluster.Host, to netip.AddrPort)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.attempts = append(p.attempts, attempt{began, err == nil, err, n})
+	p.attempts = append(p.attempts, a)
+}
+
+// fetch sends a request and reads the answer to its end.
+func fetch(conn net.Conn, timeout time.Duration) error {
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(conn)
+	if err == nil && !bytes.HasPrefix(answer, []byte("HTTP/1.0 200 ")) {
+		err = fmt.Errorf("answer %.20q", answer)
+	}
+	return err
 }
 
 // repeats asks the kernel how many packets it had to send again.

@@ -21,7 +21,7 @@ func TestSilence(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var attempts []attempt
 			for i, c := range tc.attempts {
-				attempts = append(attempts, attempt{time.Unix(0, 0).Add(time.Duration(i) * 10 * time.Millisecond), c == 'o', nil, 0})
+				attempts = append(attempts, attempt{began: time.Unix(0, 0).Add(time.Duration(i) * 10 * time.Millisecond), ok: c == 'o'})
 			}
 			got, err := silence(attempts, 3)
 			if (err != nil) != tc.fails || got.Lasted != tc.lasted || got.Later != tc.later {

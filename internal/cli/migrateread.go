@@ -164,7 +164,7 @@ func (c *cluster) programsOf(ctx context.Context, system string, o *other) ([]*u
 
 func (c *cluster) nodesNamed(ctx context.Context, names []string) ([]corev1.Node, error) {
 	var list corev1.NodeList
-	if err := c.list(ctx, &list); err != nil {
+	if err := c.client.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("listing Nodes: %w", err)
 	}
 	return slices.DeleteFunc(list.Items, func(n corev1.Node) bool { return !slices.Contains(names, n.Name) }), nil
@@ -214,7 +214,7 @@ type workloads struct {
 // workloadsOf finds MetalLB's, however it was installed.
 func (c *cluster) workloadsOf(ctx context.Context) (w workloads, err error) {
 	var deployments appsv1.DeploymentList
-	if err := c.list(ctx, &deployments); err != nil {
+	if err := c.client.List(ctx, &deployments); err != nil {
 		return w, fmt.Errorf("listing Deployments: %w", err)
 	}
 	for _, d := range deployments.Items {
@@ -223,7 +223,7 @@ func (c *cluster) workloadsOf(ctx context.Context) (w workloads, err error) {
 		}
 	}
 	var daemons appsv1.DaemonSetList
-	if err := c.list(ctx, &daemons); err != nil {
+	if err := c.client.List(ctx, &daemons); err != nil {
 		return w, fmt.Errorf("listing DaemonSets: %w", err)
 	}
 	for _, d := range daemons.Items {
@@ -238,7 +238,7 @@ func (c *cluster) workloadsOf(ctx context.Context) (w workloads, err error) {
 		return w, nil
 	}
 	var pods corev1.PodList
-	if err := c.list(ctx, &pods, client.InNamespace(w.namespace())); err != nil {
+	if err := c.client.List(ctx, &pods, client.InNamespace(w.namespace())); err != nil {
 		return w, fmt.Errorf("listing Pods: %w", err)
 	}
 	w.pods = pods.Items
