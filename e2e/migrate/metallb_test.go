@@ -148,7 +148,7 @@ spec:
             - {name: ASN, value: "%[8]d"}
             - {name: PEER_ASN, value: "%[9]d"}
             - {name: PASSWORD, valueFrom: {secretKeyRef: {name: tor, key: password}}}
-          readinessProbe: {httpGet: {path: /metrics, port: 7472}, initialDelaySeconds: 10, periodSeconds: 1}
+          readinessProbe: {httpGet: {path: /metrics, port: 7472}, initialDelaySeconds: 10, periodSeconds: 1, timeoutSeconds: 20}
           securityContext: {capabilities: {add: [NET_RAW, NET_ADMIN, NET_BIND_SERVICE]}}
 `, cluster.PauseImage, oldImage, strings.Join(nodes, ","), strings.Join(lan, ","), strings.Join(routes, ","),
 		lab.Router(1).V4(), strings.Join(m.bgpNodes, ","), asn, routerASN)

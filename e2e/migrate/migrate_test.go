@@ -67,7 +67,9 @@ func TestOneSpeaks(t *testing.T) {
 	changedOver(ctx, t, m)
 
 	flow = startTraffic(ctx, t, seen)
-	run(ctx, t, "--rollback")
+	if out := run(ctx, t, "--rollback"); !strings.Contains(out, "There will be a gap: one node only speaks BGP") {
+		t.Errorf("no gap is foretold:\n%s", out)
+	}
 	flow.end(ctx, t, "back", false)
 	seen.check(t, flow.before, m.bgpNodes)
 	wentBack(ctx, t, m)

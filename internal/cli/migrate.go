@@ -101,6 +101,9 @@ func (a *app) migrate(ctx context.Context, m migration) error {
 	if !m.moves() {
 		return a.printMigration(m.system, o)
 	}
+	if m.apply && len(o.result.Objects) == 0 {
+		return errors.New("nothing of MetalLB's configuration was found, so there is nothing to change over")
+	}
 	return a.newMove(c, m, o).run(ctx)
 }
 
@@ -159,7 +162,7 @@ func (a *app) tellSteps(steps []migrate.Step, o other) {
 	for i, s := range steps {
 		fmt.Fprintf(w, "%3d. %s\n", i+1, s.Text)
 	}
-	if gap := o.gap(); gap != "" {
+	if gap := o.gap(false); gap != "" {
 		fmt.Fprintln(w, "There will be a gap:", gap)
 	}
 }

@@ -30,15 +30,8 @@ func (m *move) carryOut(ctx context.Context, step migrate.Step) error {
 		return m.scale(ctx, s.workloads.controllers, stopped)
 	case migrate.StartControl:
 		return m.scale(ctx, s.workloads.controllers, started)
-	case migrate.ApplyPools, migrate.ApplyL2:
-		return m.applyKinds(ctx, step.Do, asIs)
-	case migrate.ApplyBGP:
-		if s.Retired {
-			return m.applyKinds(ctx, step.Do, asIs)
-		}
-		return m.applyKinds(ctx, step.Do, guarded)
-	case migrate.Unguard:
-		return m.applyKinds(ctx, migrate.ApplyBGP, asIs)
+	case migrate.ApplyPools, migrate.OpenPools, migrate.ApplyL2, migrate.ApplyBGP, migrate.Unguard:
+		return m.applyFor(ctx, s, step.Do)
 	case migrate.Retire:
 		return m.patchSpeakers(ctx, s, func(d *appsv1.DaemonSet, _ before) {
 			set(&d.Spec.Template.Spec.NodeSelector, v1beta1.LabelMigrated, never)
@@ -56,6 +49,23 @@ func (m *move) carryOut(ctx context.Context, step migrate.Step) error {
 		return nil
 	}
 	return m.carryOutOn(ctx, s, step.Do, step.Nodes[0])
+}
+
+// applyFor applies what a step is about, as it is to be after that step.
+func (m *move) applyFor(ctx context.Context, s *standing, do migrate.Do) error {
+	switch do {
+	case migrate.ApplyPools:
+		return m.applyKinds(ctx, do, s.shut)
+	case migrate.OpenPools:
+		return m.applyKinds(ctx, migrate.ApplyPools, asIs)
+	case migrate.Unguard:
+		return m.applyKinds(ctx, migrate.ApplyBGP, asIs)
+	case migrate.ApplyBGP:
+		if !s.Retired {
+			return m.applyKinds(ctx, do, guarded)
+		}
+	}
+	return m.applyKinds(ctx, do, asIs)
 }
 
 // carryOutOn does what is done on one node.
@@ -219,6 +229,15 @@ func (m *move) copySecrets(ctx context.Context, list []migrate.Secret) error {
 }
 
 func asIs(o *unstructured.Unstructured) *unstructured.Unstructured { return o.DeepCopy() }
+
+// shut is a pool as it is applied first: all of them are there before one gives anything unasked.
+func (s *standing) shut(o *unstructured.Unstructured) *unstructured.Unstructured {
+	title := o.GetKind() + " " + o.GetName()
+	if slices.Contains(s.Giving, title) || slices.Contains(s.Shut, title) {
+		return migrate.Shut(o)
+	}
+	return o.DeepCopy()
+}
 
 func guarded(o *unstructured.Unstructured) *unstructured.Unstructured {
 	if o.GetKind() == "BGPPeer" {

@@ -46,7 +46,7 @@ func (m *move) run(ctx context.Context) error {
 	if err := m.mayMove(ctx); err != nil {
 		return err
 	}
-	if gap := m.other.gap(); gap != "" && m.apply {
+	if gap := m.other.gap(m.rollback); gap != "" {
 		fmt.Fprintln(m.io.ErrOut, "There will be a gap:", gap)
 	}
 	for {
@@ -107,7 +107,7 @@ func (m *move) rehearse(ctx context.Context) error {
 	for _, step := range steps {
 		fmt.Fprintln(m.io.Out, step.Text)
 	}
-	if gap := m.other.gap(); gap != "" {
+	if gap := m.other.gap(m.rollback); gap != "" {
 		fmt.Fprintln(m.io.ErrOut, "There will be a gap:", gap)
 	}
 	return nil

@@ -25,7 +25,7 @@ import (
 // other is the load balancer that is left: its configuration in our words, and its programs.
 type other struct {
 	result migrate.Result
-	nodes  []corev1.Node // on which its speakers run, where that is known
+	nodes  []corev1.Node // on which its speakers run, or ran before the change-over, where that is known
 }
 
 // resourceOf is a kind that is read: the first version that the API server knows.
@@ -95,7 +95,7 @@ func (a *app) readFiles(m migration) (other, error) {
 	}
 	texts := make([]string, len(m.values))
 	for i, file := range m.values {
-		b, err := os.ReadFile(file)
+		b, err := os.ReadFile(file) //nolint:gosec // the user says which file
 		if err != nil {
 			return other{}, fmt.Errorf("reading values: %w", err)
 		}
@@ -144,7 +144,12 @@ func (c *cluster) programsOf(ctx context.Context, system string, o *other) ([]*u
 		if err != nil {
 			return nil, err
 		}
-		if o.nodes, err = c.nodesNamed(ctx, w.runsOn()); err != nil {
+		names := w.runsOn()
+		for i := range w.speakers {
+			before, _ := beforeOf(&w.speakers[i])
+			names = append(names, before.Nodes...)
+		}
+		if o.nodes, err = c.nodesNamed(ctx, names); err != nil {
 			return nil, err
 		}
 		out, err := c.configMaps(ctx, w.namespace(), w.configMaps()...)
@@ -165,7 +170,11 @@ func (c *cluster) nodesNamed(ctx context.Context, names []string) ([]corev1.Node
 	return slices.DeleteFunc(list.Items, func(n corev1.Node) bool { return !slices.Contains(names, n.Name) }), nil
 }
 
+// configMaps reads those that are there of a namespace; none where the programs are not in the cluster.
 func (c *cluster) configMaps(ctx context.Context, namespace string, names ...string) (out []*unstructured.Unstructured, err error) {
+	if namespace == "" {
+		return nil, nil
+	}
 	for _, name := range names {
 		var m corev1.ConfigMap
 		err := c.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &m)
@@ -347,7 +356,7 @@ func (o other) imagined() migrate.State {
 }
 
 // gap tells what is to be expected where one node only speaks to routers.
-func (o other) gap() string {
+func (o other) gap(back bool) string {
 	var peers []peer
 	for _, x := range o.result.Objects {
 		if x.GetKind() == "BGPPeer" {
@@ -360,5 +369,5 @@ func (o other) gap() string {
 			speaking++
 		}
 	}
-	return migrate.Gap(speaking > 0, speaking)
+	return migrate.Gap(speaking > 0, speaking, back)
 }

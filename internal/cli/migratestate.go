@@ -125,6 +125,9 @@ func (s *standing) standObject(want, have *unstructured.Unstructured, there bool
 		s.Guarded = s.Guarded || guarded
 		open = there && !guarded && !s.workloads.retired()
 	}
+	if mine {
+		s.There(have, want)
+	}
 	if !there || open || !mine && !contains(have.Object["spec"], want.Object["spec"]) {
 		s.Want(want)
 	}

@@ -87,6 +87,14 @@ func (s source) ciliumSettings(spec map[string]any) {
 		s.secret("kube-system", secret)
 		s.say(Rewritten, "spec.authSecretRef", "the Secret kube-system/%s is to be copied into Belfry's namespace, the only one that it is read from", secret)
 	}
+	s.ciliumFamilies(spec)
+	transport, _, _ := unstructured.NestedMap(s.Object, "spec", "transport")
+	s.others("spec.transport.", transport, "peerPort")
+	s.lost("timers", "gracefulRestart", "ebgpMultihop", "transport", "authSecretRef", "families")
+}
+
+// ciliumFamilies adds which addresses a session carries.
+func (s source) ciliumFamilies(spec map[string]any) {
 	families, _ := s.spec()["families"].([]any)
 	var kept []any
 	for _, f := range objects(families) {
@@ -105,9 +113,6 @@ func (s source) ciliumSettings(spec map[string]any) {
 			s.say(Lost, fmt.Sprintf("spec.families[%d].safi", i), "Belfry announces unicast routes only, not %s", safi)
 		}
 	}
-	transport, _, _ := unstructured.NestedMap(s.Object, "spec", "transport")
-	s.others("spec.transport.", transport, "peerPort")
-	s.lost("timers", "gracefulRestart", "ebgpMultihop", "transport", "authSecretRef", "families")
 }
 
 // others notes the fields of a part of the source that are not among those known.

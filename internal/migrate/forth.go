@@ -43,6 +43,8 @@ func takeAddresses(s State) (Step, bool) {
 		return Step{Do: ApplyPools, Text: "applying " + strings.Join(s.Pools, ", ")}, true
 	case len(s.Foreign) > 0:
 		return Step{Do: AwaitAdoption, Text: fmt.Sprintf("waiting until Belfry has adopted the addresses of %s", some(s.Foreign))}, true
+	case len(s.Shut) > 0:
+		return Step{Do: OpenPools, Text: "new Services get addresses of " + some(s.Shut) + ", too"}, true
 	}
 	return Step{}, false
 }

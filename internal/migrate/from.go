@@ -33,39 +33,23 @@ func (s source) out(kind string, spec map[string]any) string {
 
 // readers of the kinds that are understood, by group and kind; an empty group is the core's.
 func reader(group, kind string) func(source) {
-	switch group + "/" + kind {
-	case "metallb.io/IPAddressPool":
-		return pool
-	case "metallb.io/AddressPool":
-		return addressPool
-	case "metallb.io/L2Advertisement":
-		return l2Advertisement
-	case "metallb.io/BGPAdvertisement":
-		return bgpAdvertisement
-	case "metallb.io/BGPPeer":
-		return bgpPeer
-	case "metallb.io/BFDProfile":
-		return bfdProfile
-	case "metallb.io/Community":
-		return community
-	case chartKind:
-		return chart
-	case "frrk8s.metallb.io/FRRConfiguration":
-		return frrConfiguration
-	case "/ConfigMap":
-		return configMap
-	case "apps/Deployment", "apps/DaemonSet":
-		return workload
-	case "cilium.io/CiliumLoadBalancerIPPool":
-		return ciliumPool
-	case "cilium.io/CiliumL2AnnouncementPolicy":
-		return ciliumL2
-	case "cilium.io/CiliumBGPClusterConfig", "cilium.io/CiliumBGPPeerConfig", "cilium.io/CiliumBGPAdvertisement":
-		return nil // read together, by ciliumBGP
-	case "network.kubesphere.io/Eip":
-		return eip
-	}
-	return nil
+	return map[string]func(source){
+		"metallb.io/IPAddressPool":             pool,
+		"metallb.io/AddressPool":               addressPool,
+		"metallb.io/L2Advertisement":           l2Advertisement,
+		"metallb.io/BGPAdvertisement":          bgpAdvertisement,
+		"metallb.io/BGPPeer":                   bgpPeer,
+		"metallb.io/BFDProfile":                bfdProfile,
+		"metallb.io/Community":                 community,
+		chartKind:                              chart,
+		"frrk8s.metallb.io/FRRConfiguration":   frrConfiguration,
+		"/ConfigMap":                           configMap,
+		"apps/Deployment":                      workload,
+		"apps/DaemonSet":                       workload,
+		"cilium.io/CiliumLoadBalancerIPPool":   ciliumPool,
+		"cilium.io/CiliumL2AnnouncementPolicy": ciliumL2,
+		"network.kubesphere.io/Eip":            eip,
+	}[group+"/"+kind] // Cilium's BGP kinds are read together, by ciliumBGP
 }
 
 // From turns objects of other systems into ours. Kinds that it does not know are passed over, so that a whole namespace

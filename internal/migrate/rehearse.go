@@ -98,7 +98,9 @@ func (s *State) imagineForth(do Do) {
 	case AwaitStopped:
 		s.Stopping = false
 	case ApplyPools:
-		s.Pools = nil
+		s.Pools, s.Shut, s.Giving = nil, append(slices.Clone(s.Shut), s.Giving...), nil
+	case OpenPools:
+		s.Shut = nil
 	case AwaitAdoption:
 		s.Foreign = nil
 	case ApplyL2:

@@ -14,6 +14,9 @@ type State struct {
 	Pools   []string // pools and what needs nothing else: profiles, communities
 	L2      []string // L2Advertisements
 	BGP     []string // BGPAdvertisements and BGPPeers; also peers that select nodes which have not changed over
+	// Giving are those of the Pools that give addresses unasked. Shut are pools that are to, and are there, and do not yet: a
+	// Service whose address is in a pool that comes later must not be given another one before.
+	Giving, Shut []string
 	// Controller tells whether the other system's controller is to run; Stopping, that a Pod of it is left all the same.
 	Controller, Stopping bool
 	// Foreign are Services whose addresses Belfry has not adopted; Silent are those that its speakers do not announce on layer 2.
@@ -70,5 +73,33 @@ func (s *State) Want(o *unstructured.Unstructured) {
 		s.BGP = append(s.BGP, title)
 	default:
 		s.Pools = append(s.Pools, title)
+		if gives(o) {
+			s.Giving = append(s.Giving, title)
+		}
+	}
+}
+
+// gives tells whether the object is a pool that gives addresses to Services which ask for none in particular.
+func gives(o *unstructured.Unstructured) bool {
+	auto, said, _ := unstructured.NestedBool(o.Object, "spec", "autoAssign")
+	return o.GetKind() == "IPAddressPool" && (auto || !said)
+}
+
+// Shut returns a copy of a pool that gives nothing unasked.
+func Shut(pool *unstructured.Unstructured) *unstructured.Unstructured {
+	out := pool.DeepCopy()
+	spec, _, _ := unstructured.NestedMap(out.Object, "spec")
+	if spec == nil {
+		spec = map[string]any{}
+	}
+	spec["autoAssign"] = false
+	out.Object["spec"] = spec
+	return out
+}
+
+// There adds an object of ours that is there, as it is and as it is to be.
+func (s *State) There(have, want *unstructured.Unstructured) {
+	if gives(want) && !gives(have) {
+		s.Shut = append(s.Shut, want.GetKind()+" "+want.GetName())
 	}
 }

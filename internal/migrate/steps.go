@@ -16,6 +16,7 @@ const (
 	StopController Do = "StopController" // of the other system: two that assign would be one too many
 	AwaitStopped   Do = "AwaitStopped"   // until its last Pod is gone
 	ApplyPools     Do = "ApplyPools"     // and profiles and communities
+	OpenPools      Do = "OpenPools"      // pools give addresses to new Services too
 	AwaitAdoption  Do = "AwaitAdoption"  // until every Service is marked as ours, with its address
 	ApplyL2        Do = "ApplyL2"        // our speakers find who answers and begin as owner on the same node
 	AwaitL2        Do = "AwaitL2"        // until they answer for every address
@@ -60,12 +61,16 @@ func some(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
 }
 
-// Gap tells what to expect of a change-over before it begins: nodes of which no other one announces the same.
-func Gap(bgp bool, nodes int) string {
-	if bgp && nodes == 1 {
-		return "one node only speaks BGP: its routes are gone from the old session's end until the new session is up"
+// Gap tells what to expect of a change-over before it begins, where no other node announces the same. How long it was in
+// the test is what TestOneSpeaks of e2e/migrate logs.
+func Gap(bgp bool, nodes int, back bool) string {
+	switch {
+	case !bgp || nodes != 1:
+		return ""
+	case back:
+		return "one node only speaks BGP: its routes are gone until the old speaker has started and dialled, about 6 s in the test, and once more with its rolling update"
 	}
-	return ""
+	return "one node only speaks BGP: its routes are gone from the old session's end until the new session is up, about 1 s in the test"
 }
 
 func plural(n int, what string) string {

@@ -3,6 +3,7 @@ package migrate
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -17,7 +18,7 @@ type world struct {
 
 func fresh(nodes int, bgp bool) *world {
 	w := &world{r: rand.New(rand.NewPCG(1, uint64(nodes)))}
-	w.s = State{Secrets: []Secret{{"a", "b"}}, Pools: []string{"IPAddressPool lan"}, L2: []string{"L2Advertisement lan"}, Controller: true}
+	w.s = State{Secrets: []Secret{{"a", "b"}}, Pools: []string{"IPAddressPool lan"}, Giving: []string{"IPAddressPool lan"}, L2: []string{"L2Advertisement lan"}, Controller: true}
 	if bgp {
 		w.s.BGP = []string{"BGPPeer tor"}
 	}
@@ -47,7 +48,12 @@ func (w *world) carryOut(t *testing.T, step Step) {
 	case StartControl:
 		s.Controller = true
 	case ApplyPools:
-		s.Pools, s.Foreign, w.ours = nil, []string{"default/web"}, true
+		s.Pools, s.Giving, s.Foreign, s.Shut, w.ours = nil, nil, []string{"default/web"}, w.config.Giving, true
+	case OpenPools:
+		if len(s.Pools)+len(s.Foreign) > 0 {
+			t.Errorf("pools give addresses before %v are there and %v adopted", s.Pools, s.Foreign)
+		}
+		s.Shut = nil
 	case AwaitAdoption:
 		s.Foreign = nil
 	case ApplyL2:
@@ -66,8 +72,8 @@ func (w *world) carryOut(t *testing.T, step Step) {
 		s.Rolling = w.r.IntN(2) == 0
 	case DeleteObjects:
 		w.ours, s.Guarded, w.bgp = false, false, false
-		s.Foreign, s.Silent = nil, nil
-		s.Pools, s.L2, s.BGP = w.config.Pools, w.config.L2, w.config.BGP
+		s.Foreign, s.Silent, s.Shut = nil, nil, nil
+		s.Pools, s.Giving, s.L2, s.BGP = w.config.Pools, w.config.Giving, w.config.L2, w.config.BGP
 	case Unlabel:
 		for i := range s.Nodes {
 			s.Nodes[i].Left, s.Nodes[i].Labelled = false, false
@@ -271,5 +277,19 @@ func TestRehearsal(t *testing.T) {
 		if !slices.Equal(back, did) {
 			t.Errorf("rehearsed %v\ndid       %v", back, did)
 		}
+	}
+}
+
+func TestGap(t *testing.T) {
+	for _, tc := range []struct {
+		bgp, back, want bool
+		nodes           int
+	}{{nodes: 1}, {bgp: true, nodes: 1, want: true}, {bgp: true, nodes: 1, back: true, want: true}, {bgp: true, nodes: 2}} {
+		if got := Gap(tc.bgp, tc.nodes, tc.back); (got != "") != tc.want || tc.want && !strings.Contains(got, " s in the test") {
+			t.Errorf("%+v: %q", tc, got)
+		}
+	}
+	if Gap(true, 1, true) == Gap(true, 1, false) {
+		t.Error("there and back are the same")
 	}
 }

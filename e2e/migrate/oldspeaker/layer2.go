@@ -77,17 +77,23 @@ func (r *responder) read(ctx context.Context) error {
 	for {
 		p, _, err := r.conn.Read()
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case errors.Is(err, io.ErrUnexpectedEOF): // a short frame
-		case err != nil:
-			return fmt.Errorf("reading ARP: %w", err)
-		case p.Operation == arp.OperationRequest && r.has(p.TargetIP):
-			if err := r.conn.Reply(p, r.mac, p.TargetIP); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("answering ARP: %w", err)
-			}
+			continue
+		case err == nil && p.Operation == arp.OperationRequest && r.has(p.TargetIP):
+			err = r.conn.Reply(p, r.mac, p.TargetIP)
+		}
+		if err != nil {
+			return unlessEnded(ctx, err)
 		}
 	}
+}
+
+// unlessEnded returns the error, or nothing when the socket was closed because all is over.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("answering ARP: %w", err)
 }
 
 func (r *responder) has(a netip.Addr) bool {

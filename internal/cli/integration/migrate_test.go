@@ -200,6 +200,16 @@ func follows(did, told string) bool {
 	return slices.Equal(steps(did), steps(told))
 }
 
+// TestMigrateFindsNothing: a cluster without MetalLB, and one that has its kinds only.
+func TestMigrateFindsNothing(t *testing.T) {
+	metalLB(t, "belfry.yaml")
+	for _, args := range [][]string{{"migrate", "metallb"}, {"migrate", "metallb", "--apply"}} {
+		if _, _, err := plugin(0, args...); err == nil || !strings.Contains(err.Error(), "was found") {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}
+
 // TestMigrateRefuses tells what must be done by hand before anything is touched.
 func TestMigrateRefuses(t *testing.T) {
 	metalLB(t, "programs.yaml", "belfry.yaml", "l2.yaml")

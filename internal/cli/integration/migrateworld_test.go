@@ -223,6 +223,9 @@ func (w *world) adopt(ctx context.Context) {
 	w.check(ctx, shared.client.List(ctx, &services, client.InNamespace("default")))
 	for i := range services.Items {
 		s := &services.Items[i]
+		if i := slices.IndexFunc(pools.Items, gives); i >= 0 && s.Spec.Type == corev1.ServiceTypeLoadBalancer && s.Annotations[v1beta1.AnnotationAllocatedFrom] == "" {
+			w.t.Errorf("%s is not adopted, and pool %s gives addresses already: it might be given another", s.Name, pools.Items[i].Name)
+		}
 		if len(pools.Items) == 0 || s.Spec.Type != corev1.ServiceTypeLoadBalancer || s.Annotations[v1beta1.AnnotationAllocatedFrom] != "" {
 			continue
 		}
@@ -234,6 +237,9 @@ func (w *world) adopt(ctx context.Context) {
 		w.check(ctx, shared.client.Status().Update(ctx, s))
 	}
 }
+
+// gives tells whether a pool gives addresses to Services that ask for none in particular.
+func gives(p v1beta1.IPAddressPool) bool { return p.Spec.AutoAssign == nil || *p.Spec.AutoAssign }
 
 // report writes what each speaker says of itself.
 func (w *world) report(ctx context.Context) {
@@ -304,6 +310,20 @@ func oldPods(t *testing.T) (out int) {
 	return len(pods.Items)
 }
 
+func readyPods(t *testing.T) (n int) {
+	t.Helper()
+	var pods corev1.PodList
+	if err := shared.client.List(t.Context(), &pods, client.InNamespace("metallb-system")); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pods.Items {
+		if slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue }) {
+			n++
+		}
+	}
+	return n
+}
+
 // unlabelled checks that no node bears a mark of the change-over.
 func unlabelled(t *testing.T) {
 	t.Helper()
@@ -327,6 +347,15 @@ func (w *world) changedOver(t *testing.T) {
 	var peers v1beta1.BGPPeerList
 	if err := shared.client.List(t.Context(), &peers); err != nil {
 		t.Fatal(err)
+	}
+	var pools v1beta1.IPAddressPoolList
+	if err := shared.client.List(t.Context(), &pools); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pools.Items {
+		if !gives(p) {
+			t.Errorf("done, and pool %s gives no addresses", p.Name)
+		}
 	}
 	for _, p := range peers.Items {
 		if want := map[string]int{"tor": 2}[p.Name]; len(p.Spec.NodeSelectors) != want {
@@ -357,5 +386,5 @@ func (w *world) back(t *testing.T) {
 	if err := shared.client.List(t.Context(), &secrets, client.InNamespace("belfry-system")); err != nil || len(secrets.Items) > 0 {
 		t.Errorf("back, and Secrets are left: %d, %v", len(secrets.Items), err)
 	}
-	waitFor(t, "MetalLB's Pods", func() bool { return oldPods(t) == 7 })
+	waitFor(t, "MetalLB's Pods", func() bool { return readyPods(t) == 7 })
 }
