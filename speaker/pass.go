@@ -253,7 +253,7 @@ func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.Spe
 		Dataplane:  string(p.dataplane()),
 		Plan:       p.carried,
 		Interfaces: statusInterfaces(interfaces),
-		Members:    v1beta1.SpeakerMembers{Alive: int32(len(p.seen)), Missing: missing(p.peers, p.seen)}, // #nosec G115 -- far fewer
+		Members:    statusMembers(p.peers, p.seen, p.nodes),
 		L2:         statusL2(p.running, p.desired, epochs(should.Claims), p.rivals),
 		BGP:        statusBGP(p.routing.report()),
 		Withdrawn:  p.gone,

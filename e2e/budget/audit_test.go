@@ -24,6 +24,8 @@ type write struct {
 
 	ObjectRef      struct{ Resource, Subresource, Name string }
 	ResponseStatus struct{ Code int }
+
+	RequestReceivedTimestamp string
 }
 
 // what names the kind of write: "patch services/status".
@@ -33,7 +35,10 @@ func (w write) what() string {
 
 // ledger counts what the product writes. Left out are its Leases, by which the controllers know of each other and which are
 // renewed for as long as one runs, and Events, which tell people of what happened and are counted by themselves.
-type ledger struct{ from int64 }
+type ledger struct {
+	from  int64
+	lines []string // of what is counted, for whoever asks why
+}
 
 // open begins to count now.
 func open() (*ledger, error) {
@@ -41,12 +46,12 @@ func open() (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ledger{info.Size()}, nil
+	return &ledger{from: info.Size()}, nil
 }
 
 // written returns how often each kind of write was made since, refused ones too.
 func (l *ledger) written() (writes, events map[string]int, err error) {
-	writes, events = map[string]int{}, map[string]int{}
+	writes, events, l.lines = map[string]int{}, map[string]int{}, nil
 	data, err := os.ReadFile(stage.Lab.AuditLog())
 	if err != nil {
 		return nil, nil, err
@@ -67,6 +72,7 @@ func (l *ledger) written() (writes, events map[string]int, err error) {
 		case "events":
 			events[w.what()]++
 		default:
+			l.lines = append(l.lines, fmt.Sprintf("%s %s %s: %d", w.RequestReceivedTimestamp, w.what(), w.ObjectRef.Name, w.ResponseStatus.Code))
 			writes[w.what()]++
 		}
 	}

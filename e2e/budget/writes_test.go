@@ -2,6 +2,7 @@ package budget
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,7 +50,7 @@ func (l *ledger) end(s *harness.Scene, most int) {
 	s.Must(err)
 	s.Logf("writes %s; events %s", listed(writes), listed(events))
 	if sum(writes) > most {
-		s.Errorf("%d writes, %d are promised", sum(writes), most)
+		s.Errorf("%d writes, %d are promised:\n%s", sum(writes), most, strings.Join(l.lines, "\n"))
 	}
 }
 
