@@ -19,6 +19,8 @@ const (
 	handoverMost = 3 * time.Second
 	// silence is how long it stays afterwards, its node still forwarding, for neighbours that have not heard of the move.
 	silence = 2 * time.Second
+	// lastLook bounds the question of why the speaker is told to stop. It goes on answering meanwhile.
+	lastLook = 500 * time.Millisecond
 )
 
 // OnRestart says what becomes of a speaker's addresses when it is told to stop, and its node is not.
@@ -95,10 +97,15 @@ func (s *Speaker) part(ctx, live context.Context, f *farewell, g interface {
 	}
 }
 
-// drained tells whether the node is to be left for good, or is about to shut down.
+// drained tells whether the node is to be left for good, or is about to shut down. It asks the API server: what marks the node
+// and what stops its speaker often come from the same hand, and a cache may hear of the first after the second. While the API
+// server is away the cache will do.
 func (s *Speaker) drained() bool {
+	ctx, stop := context.WithTimeout(context.Background(), lastLook)
+	defer stop()
 	var o corev1.Node
-	if err := s.o.Client.Get(context.Background(), types.NamespacedName{Name: s.o.Node}, &o); err != nil {
+	key := types.NamespacedName{Name: s.o.Node}
+	if s.o.Direct.Get(ctx, key, &o) != nil && s.o.Client.Get(context.Background(), key, &o) != nil {
 		return false
 	}
 	n := spec.ParseNode(&o)

@@ -82,28 +82,31 @@ type passer struct {
 	farewell  *farewell
 
 	// What the last pass left behind.
-	mind    *mind
-	planner *plan.Planner
-	whole   bool      // the next pass is to look at everything
-	looked  time.Time // when the last one did
-	nodes   []plan.Node
-	seen    []members.Member
-	gone    []string // Services about which this node is silent
-	peers   map[string]netip.AddrPort
-	last    map[string]netip.Addr // where members were that may be gone
-	told    []byte                // to the group
-	state   members.State
-	settled bool // the join window is over
-	opened  bool // sockets are open
-	recalls bool // claims were taken up from the SpeakerStatus
-	desired l2.Desired
-	running l2.Running
-	rivals  rivals
-	failed  bool
-	bgp     plan.BGPPlan
-	digest  string               // of what the last plan was made from
-	carried *v1beta1.SpeakerPlan // the last that was carried out
-	routes  bool                 // BGP is or was in use: its plan is of everything
+	mind       *mind
+	planner    *plan.Planner
+	whole      bool      // the next pass is to look at everything
+	looked     time.Time // when the last one did
+	nodes      []plan.Node
+	seen       []members.Member
+	gone       []string // Services about which this node is silent
+	peers      map[string]netip.AddrPort
+	last       map[string]netip.Addr // where members were that may be gone
+	told       []byte                // to the group
+	state      members.State
+	settled    bool      // the join window is over
+	opened     bool      // sockets are open
+	recalled   bool      // claims were taken up from the SpeakerStatuses
+	tries      int       // to do so
+	asked      time.Time // when the last was
+	unrecalled error     // why not yet
+	desired    l2.Desired
+	running    l2.Running
+	rivals     rivals
+	failed     bool
+	bgp        plan.BGPPlan
+	digest     string               // of what the last plan was made from
+	carried    *v1beta1.SpeakerPlan // the last that was carried out
+	routes     bool                 // BGP is or was in use: its plan is of everything
 }
 
 func (p *passer) run(ctx context.Context) {
@@ -232,28 +235,31 @@ func (p *passer) pass(ctx context.Context) error {
 	}
 	should.Heard = heldBy(should.Heard, p.running)
 	should.Prove(func(a netip.Addr) bool { return p.running.Addresses[a] != nil })
+	p.metrics.takeovers.Add(float64(takeovers(p.o.Node, p.mind.facts, should.Facts)))
 	if p.mind.learn(now, should) {
 		_, err := p.tell(now, interfaces)
 		untold = errors.Join(untold, err)
 		p.changed.raise() // what it has said counts for its next plan
 	}
 	p.farewell.see(should)
-	if p.recalls { // until then the status is the only memory of what this node had
+	if p.recalled {
 		p.carry(ctx, now)
 		p.report(p.status(should, interfaces))
 	}
-	return untold
+	return errors.Join(untold, p.unrecalled)
 }
 
-// status is what users are told of this node.
+// status is what is reported of a pass.
 func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.SpeakerStatusStatus {
+	group := statusMembers(p.peers, p.seen, p.nodes)
+	p.metrics.missing.Set(float64(len(group.Missing)))
 	return bounded(v1beta1.SpeakerStatusStatus{
 		Version:    p.o.Version,
 		State:      p.state.String(),
 		Dataplane:  string(p.dataplane()),
 		Plan:       p.carried,
 		Interfaces: statusInterfaces(interfaces),
-		Members:    statusMembers(p.peers, p.seen, p.nodes),
+		Members:    group,
 		L2:         statusL2(p.running, p.desired, epochs(should.Claims), p.rivals),
 		BGP:        statusBGP(p.routing.report()),
 		Withdrawn:  p.gone,
@@ -264,7 +270,9 @@ func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.Spe
 func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.Plan, ok bool, err error) {
 	if !p.whole && !p.routes {
 		if services, ok := p.gather.some(ctx, f); ok {
+			began := time.Now()
 			if should, ok := p.planner.Update(plan.Own{Overdue: p.mind.overdue(now)}, p.mind.facts, services); ok {
+				p.metrics.plan.Observe(time.Since(began).Seconds())
 				return should, true, nil
 			}
 		}
@@ -282,8 +290,10 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 	}
 	p.nodes, p.whole, p.looked = w.Nodes, false, now
 	p.routes = p.routes || len(w.Config.BGP.Peers) > 0
+	began := time.Now()
 	p.planBGP(ctx, w)
 	should = p.planner.Whole(w)
+	p.metrics.plan.Observe(time.Since(began).Seconds())
 	p.probe(should, p.seen)
 	p.gone = p.withdrawn(ctx, should)
 	return should, true, nil
@@ -305,7 +315,7 @@ func (p *passer) world(ctx context.Context, now time.Time, roster []members.Memb
 		return w, err
 	}
 	p.digest = p.digestOf(objects, w, cluster)
-	p.recall(ctx, roster)
+	p.unrecalled = p.recall(ctx, now, roster)
 	p.mind.leaving = p.farewell.drains()
 	w.Nodes = p.mind.nodes(now, cluster, roster)
 	plan.Settle(w.Nodes, p.o.NodeRules)
@@ -316,7 +326,11 @@ func (p *passer) world(ctx context.Context, now time.Time, roster []members.Memb
 
 // leave tells the others that this node gives its addresses away, and when it does not any more.
 func (p *passer) leave(nodes []plan.Node) {
-	draining := slices.ContainsFunc(nodes, func(n plan.Node) bool { return n.Name == p.o.Node && n.Draining })
+	draining, excluded := false, false
+	if i := slices.IndexFunc(nodes, func(n plan.Node) bool { return n.Name == p.o.Node }); i >= 0 {
+		draining, excluded = nodes[i].Draining, nodes[i].Excluded
+	}
+	p.metrics.draining.Set(flag(draining || excluded))
 	switch {
 	case draining:
 		p.become(members.Draining)

@@ -103,6 +103,7 @@ func (r *fakeRouters) report() *bgpReport { return r.says.Load() }
 type fakeAnnouncer struct {
 	interfaces atomic.Pointer[[]l2.Interface]
 	passes     atomic.Int64
+	asked      atomic.Int64 // addresses in the last desired
 	takes      time.Duration
 	fail       atomic.Pointer[error]
 	desired    l2.Desired // read it when the passes have ended
@@ -118,6 +119,7 @@ func (a *fakeAnnouncer) Apply(_ context.Context, d l2.Desired) (l2.Running, erro
 	a.passes.Add(1)
 	time.Sleep(a.takes)
 	a.desired = d
+	a.asked.Store(int64(len(d.Entries)))
 	r := runningOn()
 	for addr, e := range d.Entries {
 		r.Addresses[addr] = e.Interfaces

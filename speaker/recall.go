@@ -2,6 +2,7 @@ package speaker
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -16,19 +17,31 @@ import (
 	"github.com/belfry-lb/belfry/speaker/members"
 )
 
-// recallTimeout bounds the read of what was reported.
-const recallTimeout = 2 * time.Second
+const (
+	// recallTimeout bounds each read of what was reported.
+	recallTimeout = 2 * time.Second
+	// recallTries is how often the API server is asked for what others reported. Without it a speaker goes on alone: the
+	// API server may be away for long.
+	recallTries = 3
+)
 
 // recall takes up, once, what this node had when its speaker last reported: should all speakers have been restarted at the
 // same time, nobody else remembers, and nothing has to move. What others had that are not ready yet is remembered for them.
-// What somebody has meanwhile stays there: that is known when the join window is over.
-func (p *passer) recall(ctx context.Context, roster []members.Member) {
-	if p.recalls || !p.settled {
-		return
+// What somebody has meanwhile stays there: that is known when the join window is over. Until then no speaker reports: it
+// would write over what it is to recall itself, and others after it.
+//
+// While it returns an error it is to be called again, and this node does not take part. What it had itself it has all the
+// same.
+func (p *passer) recall(ctx context.Context, now time.Time, roster []members.Member) error {
+	if p.recalled || !p.settled {
+		return nil
 	}
-	p.recalls = true
+	if now.Before(p.asked.Add(retryAfter)) {
+		return p.unrecalled
+	}
+	p.asked = now
 	absent := map[string][]plan.Claim{}
-	for node, s := range p.reports(ctx, unready(p.peers, roster, p.o.Node)) {
+	remember := func(node string, s v1beta1.SpeakerL2) {
 		had, err := reported(s)
 		if err != nil {
 			p.o.Log.Error(err, "SpeakerStatus not understood", "node", node)
@@ -37,11 +50,24 @@ func (p *passer) recall(ctx context.Context, roster []members.Member) {
 			absent[node] = had
 		}
 	}
+	remember(p.o.Node, p.ownReport(ctx))
+	others, err := p.reports(ctx, unready(p.peers, roster, p.o.Node))
+	for node, s := range others {
+		remember(node, s)
+	}
 	maps.Copy(absent, p.mind.facts.Absent) // what was said in the group is newer
 	p.mind.facts.Absent = absent
+	if p.tries++; err != nil && p.tries < recallTries {
+		return err
+	}
+	if err != nil {
+		p.o.Log.Info("Going on without what other speakers announced before", "node", p.o.Node, "reason", err.Error())
+	}
+	p.recalled = true
+	return nil
 }
 
-// unready lists the peers that may have had addresses which they do not claim yet, this node's own first.
+// unready lists the other peers that may have had addresses which they do not claim yet, sorted.
 func unready(peers map[string]netip.AddrPort, roster []members.Member, self string) []string {
 	others := maps.Clone(peers)
 	for _, m := range roster {
@@ -50,32 +76,37 @@ func unready(peers map[string]netip.AddrPort, roster []members.Member, self stri
 		}
 	}
 	delete(others, self)
-	return append([]string{self}, slices.Sorted(maps.Keys(others))...)
+	return slices.Sorted(maps.Keys(others))
 }
 
-// reports reads what these nodes announced when their speakers last reported.
-func (p *passer) reports(ctx context.Context, nodes []string) map[string]v1beta1.SpeakerL2 {
+// ownReport reads what this node announced when its speaker last reported, from the cache or the snapshot.
+func (p *passer) ownReport(ctx context.Context) v1beta1.SpeakerL2 {
+	var s v1beta1.SpeakerStatus
+	if err := p.o.Client.Get(ctx, types.NamespacedName{Name: p.o.Node}, &s); err != nil {
+		return v1beta1.SpeakerL2{} // there is none yet
+	}
+	return s.Status.L2
+}
+
+// reports reads the same of other nodes.
+func (p *passer) reports(ctx context.Context, nodes []string) (map[string]v1beta1.SpeakerL2, error) {
+	if len(nodes) == 0 {
+		return nil, nil
+	}
 	ctx, stop := context.WithTimeout(ctx, recallTimeout)
 	defer stop()
-	out := map[string]v1beta1.SpeakerL2{}
-	if len(nodes) == 1 {
-		var s v1beta1.SpeakerStatus
-		if err := p.o.Client.Get(ctx, types.NamespacedName{Name: nodes[0]}, &s); err == nil {
-			out[nodes[0]] = s.Status.L2
-		}
-		return out
-	}
 	var list v1beta1.SpeakerStatusList
 	// From the API server's own cache: whole clusters ask at the same time.
 	if err := p.o.Direct.List(ctx, &list, &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: "0"}}); err != nil {
-		p.o.Log.Info("Could not read what speakers announced before", "node", p.o.Node, "reason", err.Error())
+		return nil, fmt.Errorf("reading what other speakers announced before: %w", err)
 	}
+	out := map[string]v1beta1.SpeakerL2{}
 	for _, s := range list.Items {
 		if slices.Contains(nodes, s.Name) {
 			out[s.Name] = s.Status.L2
 		}
 	}
-	return out
+	return out, nil
 }
 
 // reported reads the claims of a status. Addresses without one, of an older version, are claimed for the first time.

@@ -10,7 +10,10 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/belfry-lb/belfry/e2e/cluster"
 )
@@ -34,11 +37,12 @@ func Get(ctx context.Context, from *cluster.Host, at netip.AddrPort) (string, er
 
 // attempt is one connection that a Probe opened.
 type attempt struct {
-	began time.Time
-	ok    bool
-	err   error
-	took  time.Duration // until it was open, or had failed
-	reply error         // why a request on it was not answered
+	began   time.Time
+	ok      bool
+	err     error
+	took    time.Duration // until it was open, or had failed
+	reply   error         // why a request on it was not answered
+	repeats int           // how often the kernel had to repeat the first packet
 }
 
 // Probe opens a new connection to an address every 10 ms and remembers which ones succeeded.
@@ -113,6 +117,7 @@ func (p *Probe) dial(ctx context.Context, from *cluster.Host, to netip.AddrPort)
 	conn, err := from.Dial(dial, "tcp", to.String())
 	a := attempt{began: began, ok: err == nil, err: err, took: time.Since(began)}
 	if err == nil {
+		a.repeats = repeats(conn)
 		if p.asks {
 			a.reply = fetch(conn, p.timeout)
 		}
@@ -141,6 +146,20 @@ func fetch(conn net.Conn, timeout time.Duration) error {
 	return err
 }
 
+// repeats asks the kernel how many packets it had to send again.
+func repeats(conn net.Conn) (n int) {
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			n = int(info.Total_retrans)
+		}
+	})
+	return n
+}
+
 // Counts returns how many attempts succeeded and how many failed so far.
 func (p *Probe) Counts() (ok, failed int) {
 	p.mu.Lock()
@@ -153,6 +172,51 @@ func (p *Probe) Counts() (ok, failed int) {
 		}
 	}
 	return ok, failed
+}
+
+// Patience tells of the attempts begun after since: how many there were, how many failed, and how many needed their first packet
+// repeated, once and more than once. A kernel repeats it after one second and after two more: who needed it once at most
+// was answered within a second or so, however busy the machine.
+type Patience struct{ Connections, Failed, Once, More int }
+
+// Patience counts what a patient probe needed of it.
+func (p *Probe) Patience(since time.Time) (out Patience) {
+	for _, a := range p.after(since) {
+		out.Connections++
+		switch {
+		case !a.ok:
+			out.Failed++
+		case a.repeats == 1:
+			out.Once++
+		case a.repeats > 1:
+			out.More++
+		}
+	}
+	return out
+}
+
+// Silent returns the longest time in which no connection was opened at the first try: from the beginning of the first
+// that was not to that of the next that was, or to the last one's.
+func (p *Probe) Silent(since time.Time) time.Duration {
+	return silent(p.after(since))
+}
+
+func silent(attempts []attempt) (longest time.Duration) {
+	var began time.Time
+	for _, a := range attempts {
+		if good := a.ok && a.repeats == 0; good == began.IsZero() {
+			continue
+		}
+		if began.IsZero() {
+			began = a.began
+			continue
+		}
+		longest, began = max(longest, a.began.Sub(began)), time.Time{}
+	}
+	if !began.IsZero() {
+		longest = max(longest, attempts[len(attempts)-1].began.Sub(began))
+	}
+	return longest
 }
 
 // Failures tells of each failed attempt when it began after since, and how it ended.

@@ -30,3 +30,21 @@ func TestSilence(t *testing.T) {
 		})
 	}
 }
+
+func TestSilent(t *testing.T) {
+	for attempts, want := range map[string]time.Duration{ // o at the first try, r at a later one, x never
+		"oooo": 0, "oorooo": 10 * time.Millisecond, "orrxoxoo": 30 * time.Millisecond, "oroxxoo": 20 * time.Millisecond, "ooxxx": 20 * time.Millisecond,
+	} {
+		var all []attempt
+		for i, c := range attempts {
+			a := attempt{began: time.Unix(0, 0).Add(time.Duration(i) * 10 * time.Millisecond), ok: c != 'x'}
+			if c == 'r' {
+				a.repeats = 1
+			}
+			all = append(all, a)
+		}
+		if got := silent(all); got != want {
+			t.Errorf("%s: %v, want %v", attempts, got, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,25 @@ func Stations(sights []Sight) (macs []string) {
 		}
 	}
 	return macs
+}
+
+// Story tells which stations were told, one after the other, when and how.
+func Story(sights []Sight, since time.Time) string {
+	var b strings.Builder
+	for i, s := range sights {
+		if i > 0 && sights[i-1].MAC == s.MAC && sights[i-1].From == s.From && sights[i-1].Unasked == s.Unasked {
+			continue
+		}
+		how := ""
+		if s.Unasked {
+			how = ", unasked"
+		}
+		if StoodIn(s) {
+			how += ", by " + s.From
+		}
+		fmt.Fprintf(&b, "%6d ms: %s%s\n", s.At.Sub(since).Milliseconds(), s.MAC, how)
+	}
+	return b.String()
 }
 
 // Stayed returns an error unless the sights tell of this hardware address and of no other.

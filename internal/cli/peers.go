@@ -144,7 +144,8 @@ func (a *app) newRoutes() *cobra.Command {
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&node, "node", "", "of this node only")
 			cmd.Flags().StringVar(&peer, "peer", "", "to this peer only")
-			must(cmd.RegisterFlagCompletionFunc("node", a.completeNodes))
+			must(cmd.RegisterFlagCompletionFunc("node", a.completeNames(kindNames()["node"])))
+			must(cmd.RegisterFlagCompletionFunc("peer", a.completeNames(kindNames()["peer"])))
 		},
 	})
 }

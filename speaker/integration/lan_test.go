@@ -14,7 +14,7 @@ import (
 )
 
 // patience bounds every wait for something that does happen.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // eventually waits until ok holds.
 func eventually(t *testing.T, what string, ok func() bool) {

@@ -105,6 +105,8 @@ func TestSpeakers(t *testing.T) {
 	t.Run("API server away", func(t *testing.T) { testFailStatic(t, s, web) })
 }
 
+const passesMade = "belfry_speaker_pass_duration_seconds_count"
+
 // plan returns what a node should say of its plan: the digest as anybody can work it out from the objects.
 func (s *site) plan(n *node) *v1beta1.SpeakerPlan {
 	s.t.Helper()
@@ -153,7 +155,6 @@ func testStatuses(t *testing.T, s *site, owner *node) {
 
 // testNoWrites makes all speakers plan again, by labels of a Node that no selector asks for.
 func testNoWrites(t *testing.T, s *site) {
-	const passes = "belfry_speaker_pass_duration_seconds_count"
 	before := map[*node]v1beta1.SpeakerStatus{}
 	for _, n := range s.nodes {
 		before[n] = n.status()
@@ -161,11 +162,11 @@ func testNoWrites(t *testing.T, s *site) {
 	for _, value := range []string{"1", "2", "3", "4", "5"} {
 		made := map[*node]float64{}
 		for _, n := range s.nodes {
-			made[n] = n.metric(passes)
+			made[n] = n.metric(passesMade)
 		}
 		label(t, s.nodes[0].name, value)
 		for _, n := range s.nodes {
-			eventually(t, n.name+" has passed", func() bool { return n.metric(passes) > made[n] })
+			eventually(t, n.name+" has passed", func() bool { return n.metric(passesMade) > made[n] })
 		}
 	}
 	for _, n := range s.nodes {
@@ -265,7 +266,14 @@ func testRestartOfAll(t *testing.T, s *site, a netip.Addr) {
 	for _, n := range s.nodes {
 		_ = n.stop(unix.SIGKILL)
 	}
-	for _, n := range s.nodes {
+	owner.start()
+	// It waits for the others and could report meanwhile that it has nothing.
+	eventually(t, owner.name+" has planned", func() bool {
+		text, err := owner.get("http://127.0.0.1:7980/metrics")
+		made, _ := find(text, passesMade)
+		return err == nil && made >= 3
+	})
+	for _, n := range s.but(owner) {
 		n.start()
 	}
 	for _, n := range s.nodes {
@@ -297,14 +305,13 @@ func testNotReady(t *testing.T, s *site, a netip.Addr) {
 		o.Status.Conditions[0].Status = is
 		must(t, api.Status().Patch(context.Background(), o, client.Merge))
 	}
-	const passes = "belfry_speaker_pass_duration_seconds_count"
 	made := map[*node]float64{}
 	for _, n := range s.nodes {
-		made[n] = n.metric(passes)
+		made[n] = n.metric(passesMade)
 	}
 	ready(corev1.ConditionUnknown)
 	for _, n := range s.nodes {
-		eventually(t, n.name+" has seen it", func() bool { return n.metric(passes) > made[n] })
+		eventually(t, n.name+" has seen it", func() bool { return n.metric(passesMade) > made[n] })
 	}
 	s.owner(a, owner)
 	ready(corev1.ConditionTrue)

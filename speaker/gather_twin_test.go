@@ -1,0 +1,216 @@
+package speaker
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/kube"
+	"github.com/belfry-lb/belfry/internal/plan"
+)
+
+// churn edits Services and their endpoints at random, and marks what a cache would tell of.
+type churn struct {
+	*rand.Rand
+	t   *testing.T
+	api client.Client
+	g   gatherer
+	d   dirt
+}
+
+func (c *churn) flip(p float64) bool { return c.Float64() < p }
+
+func (c *churn) service() *corev1.Service {
+	return newService(fmt.Sprint("s", c.IntN(6)), func(s *corev1.Service) {
+		s.Status.LoadBalancer.Ingress[0].IP = fmt.Sprint("192.0.2.", c.IntN(250)+1)
+		if c.flip(.2) {
+			s.Annotations = nil // not ours
+		}
+		if c.flip(.3) {
+			s.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+		}
+		if c.flip(.5) {
+			s.Status.Conditions = []metav1.Condition{{Type: v1beta1.ConditionAnnounced, Status: metav1.ConditionTrue}}
+		}
+	})
+}
+
+// slice is one of some names, of any Service: slices are split, joined and handed on.
+func (c *churn) slice() *discoveryv1.EndpointSlice {
+	var endpoints []discoveryv1.Endpoint
+	for range c.IntN(4) {
+		ready, serving := c.flip(.6), c.flip(.5)
+		node := fmt.Sprint("n", c.IntN(4))
+		if node == "n0" {
+			node = ""
+		}
+		endpoints = append(endpoints, endpoint(node, &ready, &serving))
+	}
+	s := newSlice(fmt.Sprint("s", c.IntN(6)), fmt.Sprint("slice", c.IntN(9)), endpoints...)
+	if c.flip(.3) {
+		s.AddressType = discoveryv1.AddressTypeIPv6
+	}
+	return s
+}
+
+// put creates or updates an object, or deletes it, as caches see it.
+func (c *churn) put(o client.Object) {
+	ctx := context.Background()
+	before := o.DeepCopyObject().(client.Object)
+	known := c.api.Get(ctx, client.ObjectKeyFromObject(o), before) == nil
+	switch {
+	case known && c.flip(.2):
+		must(c.t, c.api.Delete(ctx, before))
+		c.d.mark(before)
+		return
+	case known:
+		o.SetResourceVersion(before.GetResourceVersion())
+		must(c.t, c.api.Update(ctx, o))
+		c.mark(before, o)
+	default:
+		must(c.t, c.api.Create(ctx, o))
+		c.mark(nil, o)
+	}
+}
+
+// mark is what watch does with an event.
+func (c *churn) mark(before, after client.Object) {
+	s := &Speaker{o: Options{Client: c.api, Classes: c.g.classes}}
+	if before != nil && !matters(c.g.classes, before, after) {
+		return
+	}
+	for _, o := range []client.Object{before, after} {
+		if o != nil && s.concerns(context.Background(), o) {
+			c.d.mark(o)
+		}
+	}
+}
+
+// TestSomeTwin: Services that are looked at because they have changed are as a look at all of them finds them. So a plan that is
+// made from both is the same.
+func TestSomeTwin(t *testing.T) {
+	ctx := context.Background()
+	some, all := 0, 0
+	for seed := range uint64(15) {
+		c := &churn{Rand: rand.New(rand.NewPCG(seed, 1)), t: t, api: fakeAPI(t).Build()}
+		c.g = gatherer{reader: c.api, classes: kube.DefaultClasses(), slices: sliceNames{}}
+		kept := map[string]plan.Service{}
+		for step := range 40 {
+			for range 1 + c.IntN(3) {
+				if c.flip(.3) {
+					c.put(c.service())
+				} else {
+					c.put(c.slice())
+				}
+			}
+			changed, ok := c.g.some(ctx, c.d.take())
+			if ok {
+				for _, s := range changed {
+					kept[s.Key.String()] = s
+				}
+				some++
+			} else {
+				all++
+			}
+			// The twin: it keeps the names of slices, too, so it has a book of its own.
+			whole, err := newGatherer(c.api).services(ctx)
+			must(t, err)
+			if !ok { // as a pass does then
+				whole, err = c.g.services(ctx)
+				must(t, err)
+				clear(kept)
+				for _, s := range whole {
+					kept[s.Key.String()] = s
+				}
+			}
+			want := map[string]plan.Service{}
+			for _, s := range whole {
+				want[s.Key.String()] = s
+			}
+			if diff := cmp.Diff(want, kept, equalPrefixes); diff != "" {
+				t.Fatalf("seed %d, step %d (some: %t, %d Services): %s", seed, step, ok, len(changed), diff)
+			}
+		}
+	}
+	if some < 50 || all < 50 {
+		t.Errorf("%d looks at some, %d at all: one of them was hardly tried", some, all)
+	}
+}
+
+// TestPassTwin: a passer that replans the Services that changed asks layer 2 for what one asks for that looks at everything.
+func TestPassTwin(t *testing.T) {
+	ctx := context.Background()
+	r := newRig(t)
+	r.settled, r.opened, r.recalled = true, true, true
+	for _, n := range []string{"n2", "n3"} {
+		must(t, r.api.Create(ctx, newNode(n)))
+	}
+	c := &churn{Rand: rand.New(rand.NewPCG(7, 7)), t: t, api: r.api, g: r.gather}
+	r.passer.takePart()
+	replanned := 0
+	for step := range 100 {
+		if c.flip(.3) {
+			c.put(c.service())
+		} else {
+			c.put(c.slice())
+		}
+		for key := range c.d.services {
+			r.dirt.mark(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}})
+		}
+		for slice, key := range c.d.slices {
+			r.dirt.mark(newSlice(key.Name, slice.Name))
+		}
+		c.d.take()
+		looked := r.looked
+		must(t, r.pass(ctx))
+		if r.looked == looked {
+			replanned++
+		}
+		// What it says of itself counts for the next plan, so the twin plans from there.
+		must(t, r.pass(ctx))
+		quick := r.wire.desired
+		r.whole = true
+		must(t, r.pass(ctx))
+		if diff := cmp.Diff(quick, r.wire.desired, equalPrefixes); diff != "" {
+			t.Fatalf("step %d: %s", step, diff)
+		}
+	}
+	if replanned < 15 {
+		t.Errorf("%d of 100 passes looked at some Services only", replanned)
+	}
+}
+
+// TestSomeOfNothing: what is not known yet, or any more, takes a look at everything.
+func TestSomeOfNothing(t *testing.T) {
+	ctx := context.Background()
+	api := fakeAPI(t, newService("web"), newSlice("web", "web-1", endpoint("n1", nil, nil))).Build()
+	g := newGatherer(api)
+	var d dirt
+	d.mark(newService("web"))
+	if _, ok := g.some(ctx, d.take()); ok {
+		t.Error("a Service that was never looked at")
+	}
+	_, err := g.services(ctx)
+	must(t, err)
+	d.mark(newService("web"))
+	if got, ok := g.some(ctx, d.take()); !ok || len(got) != 1 || !slices.Equal(got[0].Endpoints.IPv4.Nodes, []string{"n1"}) {
+		t.Errorf("got %v, %t", got, ok)
+	}
+	must(t, api.Delete(ctx, newService("web")))
+	d.mark(newService("web"))
+	if _, ok := g.some(ctx, d.take()); ok {
+		t.Error("a Service that is gone")
+	}
+	if got, ok := g.some(ctx, d.take()); !ok || got != nil {
+		t.Errorf("nothing has changed: %v, %t", got, ok)
+	}
+}
