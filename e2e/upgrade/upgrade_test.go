@@ -37,7 +37,7 @@ func TestUpgrade(t *testing.T) {
 		{"from " + base, forward},
 		{"back", []string{"rollback", harness.Release}},
 		{"forward again", forward},
-		{"the same again", append(forward, "--set", "speaker.podAnnotations.round=2", "--set", "controller.podAnnotations.round=2")},
+		{"the same again", append(forward, "--set-string", "speaker.podAnnotations.round=2", "--set-string", "controller.podAnnotations.round=2")},
 	} {
 		if t.Failed() {
 			break // what comes next begins from something else than it should
@@ -92,6 +92,9 @@ func (f *flow) during(s *harness.Scene, do func(context.Context) error) {
 		s.Cleanup(p.Stop)
 		visits = append(visits, p)
 	}
+	witness, err := harness.StartWitness(s.Ctx, from, false, f.addresses...)
+	s.Must(err)
+	s.Cleanup(witness.Stop)
 	held, err := harness.Hold(s.Ctx, from, 2*services, echoes...)
 	s.Must(err)
 	s.Cleanup(held.Stop)
@@ -113,6 +116,7 @@ func (f *flow) during(s *harness.Scene, do func(context.Context) error) {
 		s.Error(err)
 	}
 	f.stayed(s)
+	f.heard(s, witness)
 	f.story(s)
 }
 
@@ -127,6 +131,21 @@ func (f *flow) stayed(s *harness.Scene) {
 		}
 		if diff := cmp.Diff(f.owners[i], owners(s, a)); diff != "" {
 			s.Errorf("%s moved (-before +after):\n%s", a, diff)
+		}
+	}
+}
+
+// heard checks that the LAN was told of one node for each address, whoever told it.
+func (f *flow) heard(s *harness.Scene, w *harness.Witness) {
+	s.Helper()
+	w.Stop()
+	for i, a := range f.addresses {
+		node, err := s.Lab.NodeByName(f.owners[i][0])
+		s.Must(err)
+		sights, err := w.Sights(a, time.Time{})
+		s.Must(err)
+		if macs := harness.Stations(sights); len(macs) > 1 || len(macs) == 1 && macs[0] != s.MAC(node) {
+			s.Errorf("%s was told to be at %v, want %s of n%d alone", a, macs, s.MAC(node), node)
 		}
 	}
 }
