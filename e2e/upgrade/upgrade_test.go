@@ -1,3 +1,5 @@
+//go:build soak
+
 package upgrade
 
 import (
@@ -18,9 +20,9 @@ const patience = 15 * time.Minute
 
 const services = 6
 
-// TestUpgrade replaces the product, both ways, under traffic: no new connection fails, none that is held breaks, no address
+// TestSoakUpgrade replaces the product, both ways, under traffic: no new connection fails, none that is held breaks, no address
 // changes or moves.
-func TestUpgrade(t *testing.T) {
+func TestSoakUpgrade(t *testing.T) {
 	s := harness.NewScene(t, stage, patience)
 	f := start(s)
 	t.Run("nothing is done", func(t *testing.T) {
