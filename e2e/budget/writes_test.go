@@ -16,8 +16,8 @@ const idle = 15 * time.Second
 // out.
 const (
 	mostForAService = 8 // from its creation to the end of its deletion
-	mostForARestart = 4 // of one speaker
-	mostForAFlap    = 6 // of one session: down and up again
+	mostForARestart = 8 // of one speaker that is back in time
+	mostForAFlap    = 8 // of one session: down and up again
 )
 
 // TestWrites counts what the API server is asked to write, by its own audit log.
