@@ -247,15 +247,15 @@ func (p *passer) pass(ctx context.Context) error {
 
 // status is what is reported of a pass.
 func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.SpeakerStatusStatus {
-	absent := missing(p.peers, p.seen)
-	p.metrics.missing.Set(float64(len(absent)))
+	group := statusMembers(p.peers, p.seen, p.nodes)
+	p.metrics.missing.Set(float64(len(group.Missing)))
 	return bounded(v1beta1.SpeakerStatusStatus{
 		Version:    p.o.Version,
 		State:      p.state.String(),
 		Dataplane:  string(p.dataplane()),
 		Plan:       p.carried,
 		Interfaces: statusInterfaces(interfaces),
-		Members:    v1beta1.SpeakerMembers{Alive: int32(len(p.seen)), Missing: absent}, // #nosec G115 -- far fewer
+		Members:    group,
 		L2:         statusL2(p.running, p.desired, epochs(should.Claims), p.rivals),
 		BGP:        statusBGP(p.routing.report()),
 		Withdrawn:  p.gone,

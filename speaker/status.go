@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +18,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/speaker/l2"
+	"github.com/belfry-lb/belfry/speaker/members"
 )
 
 // Pauses of the reporter, before jitter.
@@ -149,4 +153,16 @@ func statusInterfaces(interfaces []l2.Interface) []v1beta1.SpeakerInterface {
 		}
 	}
 	return out
+}
+
+// statusMembers tells who is there. A speaker that restarts, for which its addresses wait, passes for one that is: otherwise
+// every speaker would write twice for each restart of another.
+func statusMembers(peers map[string]netip.AddrPort, roster []members.Member, nodes []plan.Node) v1beta1.SpeakerMembers {
+	there := slices.Clone(roster)
+	for _, n := range nodes {
+		if n.Away && !slices.ContainsFunc(roster, func(m members.Member) bool { return m.Name == n.Name }) {
+			there = append(there, members.Member{Name: n.Name})
+		}
+	}
+	return v1beta1.SpeakerMembers{Alive: int32(len(there)), Missing: missing(peers, there)} // #nosec G115 -- far fewer
 }

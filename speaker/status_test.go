@@ -18,7 +18,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/plan"
+	"github.com/belfry-lb/belfry/internal/spec"
 	"github.com/belfry-lb/belfry/speaker/l2"
+	"github.com/belfry-lb/belfry/speaker/members"
 )
 
 func TestStatusInterfaces(t *testing.T) {
@@ -29,6 +32,35 @@ func TestStatusInterfaces(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestRestartIsNoNewsToOthers: they write nothing for a speaker that its addresses wait for.
+func TestRestartIsNoNewsToOthers(t *testing.T) {
+	peer := netip.MustParseAddrPort("192.0.2.2:7947")
+	for _, tt := range []struct {
+		name   string
+		peers  []string
+		roster []string
+		nodes  []plan.Node
+		want   v1beta1.SpeakerMembers
+	}{
+		{"all there", []string{"n2"}, []string{"n1", "n2"}, nil, v1beta1.SpeakerMembers{Alive: 2}},
+		{"restarts, and is there", []string{"n2"}, []string{"n1", "n2"}, []plan.Node{{Node: spec.Node{Name: "n2"}, Away: true}}, v1beta1.SpeakerMembers{Alive: 2}},
+		{"restarts, and is not", []string{"n2"}, []string{"n1"}, []plan.Node{{Node: spec.Node{Name: "n2"}, Away: true}}, v1beta1.SpeakerMembers{Alive: 2}},
+		{"restarts, and its Pod is gone", nil, []string{"n1"}, []plan.Node{{Node: spec.Node{Name: "n2"}, Away: true}}, v1beta1.SpeakerMembers{Alive: 2}},
+		{"dead", []string{"n2"}, []string{"n1"}, []plan.Node{{Node: spec.Node{Name: "n2"}}}, v1beta1.SpeakerMembers{Alive: 1, Missing: []string{"n2"}}},
+	} {
+		peers, roster := map[string]netip.AddrPort{}, []members.Member{}
+		for _, p := range tt.peers {
+			peers[p] = peer
+		}
+		for _, m := range tt.roster {
+			roster = append(roster, members.Member{Name: m})
+		}
+		if diff := cmp.Diff(tt.want, statusMembers(peers, roster, tt.nodes)); diff != "" {
+			t.Errorf("%s: %s", tt.name, diff)
+		}
 	}
 }
 

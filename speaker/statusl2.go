@@ -124,6 +124,7 @@ func bounded(s v1beta1.SpeakerStatusStatus) v1beta1.SpeakerStatusStatus {
 		func() bool { return halve(&s.L2.StandIns) },
 		func() bool { return halve(&s.L2.Claims) },
 		func() bool { return halve(&s.L2.Addresses) },
+		func() bool { return halve(&s.BGP.Peers) },
 		func() bool { return halve(&s.Interfaces) },
 		func() bool { return halve(&s.Members.Missing) },
 		func() bool { return halve(&s.Withdrawn) },

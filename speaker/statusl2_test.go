@@ -131,6 +131,14 @@ func TestBounded(t *testing.T) {
 	if b, err = json.Marshal(huge); err != nil || len(b) > 256<<10 || len(huge.L2.Addresses) == 0 && len(huge.Members.Missing) == 0 {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
+	routers := v1beta1.SpeakerBGP{Peers: make([]v1beta1.SpeakerPeer, 5000)}
+	for i := range routers.Peers {
+		routers.Peers[i] = v1beta1.SpeakerPeer{Name: fmt.Sprintf("router-%d", i), State: v1beta1.SessionIdle, Message: "the router refuses the connection"}
+	}
+	many := bounded(v1beta1.SpeakerStatusStatus{BGP: routers})
+	if b, err = json.Marshal(many); err != nil || len(b) > 256<<10 || len(many.BGP.Peers) == 0 || !many.L2.Truncated {
+		t.Errorf("%d peers: %d bytes, %v", len(many.BGP.Peers), len(b), err)
+	}
 }
 
 func TestPauseGrowsWithTheCluster(t *testing.T) {

@@ -19,9 +19,10 @@ type SpeakerInterface struct {
 
 // SpeakerMembers is how this speaker sees the others.
 type SpeakerMembers struct {
-	// Alive counts the speakers seen alive, this one included.
+	// Alive counts the speakers seen alive, this one and those that restart included.
 	Alive int32 `json:"alive"`
-	// Missing names the nodes whose speaker Pod exists but which this speaker cannot see.
+	// Missing names the nodes whose speaker Pod exists but which this speaker cannot see, and does not expect back from a
+	// restart.
 	//
 	// +optional
 	// +listType=atomic

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -24,6 +25,8 @@ type write struct {
 
 	ObjectRef      struct{ Resource, Subresource, Name string }
 	ResponseStatus struct{ Code int }
+
+	RequestReceivedTimestamp string
 }
 
 // what names the kind of write: "patch services/status".
@@ -32,8 +35,12 @@ func (w write) what() string {
 }
 
 // ledger counts what the product writes. Left out are its Leases, by which the controllers know of each other and which are
-// renewed for as long as one runs, and Events, which tell people of what happened and are counted by themselves.
-type ledger struct{ from int64 }
+// renewed for as long as one runs, the look for the Secret of the gossip key, which is a creation that is refused, and Events,
+// which tell people of what happened and are counted by themselves.
+type ledger struct {
+	from  int64
+	lines []string // of what is counted, for whoever asks why
+}
 
 // open begins to count now.
 func open() (*ledger, error) {
@@ -41,12 +48,12 @@ func open() (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ledger{info.Size()}, nil
+	return &ledger{from: info.Size()}, nil
 }
 
 // written returns how often each kind of write was made since, refused ones too.
 func (l *ledger) written() (writes, events map[string]int, err error) {
-	writes, events = map[string]int{}, map[string]int{}
+	writes, events, l.lines = map[string]int{}, map[string]int{}, nil
 	data, err := os.ReadFile(stage.Lab.AuditLog())
 	if err != nil {
 		return nil, nil, err
@@ -63,10 +70,15 @@ func (l *ledger) written() (writes, events map[string]int, err error) {
 			continue
 		}
 		switch w.ObjectRef.Resource {
+		case "secrets":
+			if w.ResponseStatus.Code != http.StatusConflict {
+				writes[w.what()]++
+			}
 		case "leases", "tokenreviews", "subjectaccessreviews":
 		case "events":
 			events[w.what()]++
 		default:
+			l.lines = append(l.lines, fmt.Sprintf("%s %s %s: %d", w.RequestReceivedTimestamp, w.what(), w.ObjectRef.Name, w.ResponseStatus.Code))
 			writes[w.what()]++
 		}
 	}

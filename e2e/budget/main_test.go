@@ -27,7 +27,10 @@ func prepare(ctx context.Context, s *harness.Stage) error {
 		harness.Step{What: "building the images and loading them into the nodes", Do: func() error {
 			return errors.Join(harness.BuildImage(ctx, s.Lab), harness.BuildWebImage(ctx, s.Lab))
 		}},
-		harness.Step{What: "installing the chart", Do: func() error { return harness.Install(ctx, s.Lab) }},
+		harness.Step{What: "installing the chart", Do: func() error {
+			// A busy machine may take long to start a container: what is counted is a restart for which addresses wait.
+			return harness.Install(ctx, s.Lab, "speaker.restartWindow=60s")
+		}},
 		harness.Step{What: "starting the web servers", Do: func() error {
 			err := harness.Apply(ctx, s.Lab, harness.PoolManifest(s.Lab, "lan", 200, 239)+"---\n"+harness.Web("web", 3))
 			return errors.Join(err, harness.AwaitDeployment(ctx, s.Lab, "default", "web"))

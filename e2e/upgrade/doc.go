@@ -3,5 +3,5 @@
 // none the commit in the file BASE.
 //
 // It logs what a rolling update of the whole product costs: connections that failed, held ones that were lost, and how long it
-// took.
+// took. It runs with the long series (make soak): go test -tags soak ./e2e/upgrade
 package upgrade

@@ -1,3 +1,5 @@
+//go:build soak
+
 package upgrade
 
 import (
@@ -18,11 +20,17 @@ const patience = 15 * time.Minute
 
 const services = 6
 
-// TestUpgrade replaces the product, both ways, under traffic: no new connection fails, none that is held breaks, no address
+// TestSoakUpgrade replaces the product, both ways, under traffic: no new connection fails, none that is held breaks, no address
 // changes or moves.
-func TestUpgrade(t *testing.T) {
+func TestSoakUpgrade(t *testing.T) {
 	s := harness.NewScene(t, stage, patience)
 	f := start(s)
+	t.Run("nothing is done", func(t *testing.T) {
+		f.during(harness.NewScene(t, stage, patience), func(context.Context) error { return nil })
+	})
+	if t.Failed() {
+		t.Fatal("connections break although nothing is done: this machine is too busy to tell what an upgrade does to them")
+	}
 	forward := append([]string{"upgrade", harness.Release, "charts/belfry", "--set", unhurried}, harness.ImageFlags()...)
 	for _, step := range []struct {
 		name string
@@ -31,8 +39,11 @@ func TestUpgrade(t *testing.T) {
 		{"from " + base, forward},
 		{"back", []string{"rollback", harness.Release}},
 		{"forward again", forward},
-		{"the same again", append(forward, "--set", "speaker.podAnnotations.round=2", "--set", "controller.podAnnotations.round=2")},
+		{"the same again", append(forward, "--set-string", "speaker.podAnnotations.round=2", "--set-string", "controller.podAnnotations.round=2")},
 	} {
+		if t.Failed() {
+			break // what comes next begins from something else than it should
+		}
 		t.Run(step.name, func(t *testing.T) {
 			f.during(harness.NewScene(t, stage, patience), func(ctx context.Context) error { return helm(ctx, step.args...) })
 		})
@@ -83,6 +94,9 @@ func (f *flow) during(s *harness.Scene, do func(context.Context) error) {
 		s.Cleanup(p.Stop)
 		visits = append(visits, p)
 	}
+	witness, err := harness.StartWitness(s.Ctx, from, false, f.addresses...)
+	s.Must(err)
+	s.Cleanup(witness.Stop)
 	held, err := harness.Hold(s.Ctx, from, 2*services, echoes...)
 	s.Must(err)
 	s.Cleanup(held.Stop)
@@ -104,6 +118,7 @@ func (f *flow) during(s *harness.Scene, do func(context.Context) error) {
 		s.Error(err)
 	}
 	f.stayed(s)
+	f.heard(s, witness)
 	f.story(s)
 }
 
@@ -118,6 +133,21 @@ func (f *flow) stayed(s *harness.Scene) {
 		}
 		if diff := cmp.Diff(f.owners[i], owners(s, a)); diff != "" {
 			s.Errorf("%s moved (-before +after):\n%s", a, diff)
+		}
+	}
+}
+
+// heard checks that the LAN was told of one node for each address, whoever told it.
+func (f *flow) heard(s *harness.Scene, w *harness.Witness) {
+	s.Helper()
+	w.Stop()
+	for i, a := range f.addresses {
+		node, err := s.Lab.NodeByName(f.owners[i][0])
+		s.Must(err)
+		sights, err := w.Sights(a, time.Time{})
+		s.Must(err)
+		if macs := harness.Stations(sights); len(macs) > 1 || len(macs) == 1 && macs[0] != s.MAC(node) {
+			s.Errorf("%s was told to be at %v, want %s of n%d alone", a, macs, s.MAC(node), node)
 		}
 	}
 }

@@ -138,7 +138,8 @@ func kinds(dir string) (string, error) {
 			return "", fmt.Errorf("%s: %w", f, err)
 		}
 		v := crd.Spec.Versions[0]
-		first, _, _ := strings.Cut(v.Schema.OpenAPIV3Schema.Description, "\n")
+		text := strings.Join(strings.Fields(v.Schema.OpenAPIV3Schema.Description), " ")
+		first := strings.TrimSuffix(strings.SplitAfterN(text, ". ", 2)[0], " ")
 		fmt.Fprintf(&w, "    - kind: %[1]s\n      version: %[2]s\n      name: %[3]s\n      displayName: %[1]s\n      description: %[4]q\n",
 			crd.Spec.Names.Kind, v.Name, crd.Name, first)
 	}
