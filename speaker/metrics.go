@@ -1,6 +1,10 @@
 package speaker
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+)
 
 type metrics struct {
 	pass      prometheus.Histogram
@@ -9,6 +13,7 @@ type metrics struct {
 	addresses prometheus.Gauge
 	snapshot  prometheus.Gauge
 	keys      prometheus.Gauge
+	foreign   *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) (metrics, error) {
@@ -39,13 +44,27 @@ func newMetrics(r prometheus.Registerer) (metrics, error) {
 		Name: "belfry_speaker_gossip_keys",
 		Help: "Gossip keys that this speaker holds: 1, and more while the key is being changed.",
 	})
+	m.foreign = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "belfry_l2_foreign_hosts",
+		Help: "Addresses of ours that a host has which is no node of the cluster, for the 50 newest.",
+	}, []string{"interface", "mac"})
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.pass, m.failures, m.ready, m.addresses, m.snapshot, m.keys} {
+	for _, c := range []prometheus.Collector{m.pass, m.failures, m.ready, m.addresses, m.snapshot, m.keys, m.foreign} {
 		if err := r.Register(c); err != nil {
 			return m, err
 		}
 	}
 	return m, nil
+}
+
+// showForeign tells of hosts that have addresses of ours. Hosts that forge many hardware addresses cannot make it long.
+func (m metrics) showForeign(conflicts []v1beta1.SpeakerConflict) {
+	m.foreign.Reset()
+	for _, c := range conflicts {
+		if c.Node == "" {
+			m.foreign.WithLabelValues(c.Interface, c.MAC).Inc()
+		}
+	}
 }
