@@ -135,8 +135,8 @@ func TestDuplicates(t *testing.T) {
 // testStranger: nobody announces, users are told whose it is, and when it is free it is taken.
 func testStranger(t *testing.T, s *site, stranger *host) {
 	a := netip.MustParseAddr("10.78.0.100")
-	create(t, endpoints("stranger", "d1"))
-	create(t, service("stranger", "dup", a.String()))
+	create(s.t, endpoints("stranger", "d1"))
+	create(s.t, service("stranger", "dup", a.String()))
 	announced(t, "stranger", metav1.ConditionFalse, "Conflict", stranger.mac())
 	if macs := s.asker.answers(a); !slices.Equal(macs, []string{stranger.mac()}) {
 		t.Errorf("%v answer, the stranger is %s", macs, stranger.mac())
@@ -187,8 +187,8 @@ func testHeldByMember(t *testing.T, s *site, d1, d2 *node) {
 	a := netip.MustParseAddr("10.78.0.101")
 	d2.plug("10.78.0.101/32")
 	w := s.asker.watch(a)
-	create(t, endpoints("held", "d1"))
-	create(t, service("held", "dup", a.String()))
+	create(s.t, endpoints("held", "d1"))
+	create(s.t, service("held", "dup", a.String()))
 	eventually(t, "d2 announces it", func() bool { return slices.Contains(expand(d2.status().Status.L2.Addresses), a) })
 	announced(t, "held", metav1.ConditionTrue, "d2")
 	d2.unplug("10.78.0.101/32") // the other announcer goes
@@ -203,10 +203,10 @@ func testHeldByMember(t *testing.T, s *site, d1, d2 *node) {
 func testHeldInVain(t *testing.T, s *site, d1, d2 *node) {
 	a := netip.MustParseAddr("10.78.0.102")
 	d2.plug("10.78.0.102/32")
-	create(t, endpoints("vain", "d1"))
+	create(s.t, endpoints("vain", "d1"))
 	o := service("vain", "dup", a.String())
 	o.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
-	create(t, o)
+	create(s.t, o)
 	announced(t, "vain", metav1.ConditionFalse, "HeldByStation", "d2")
 	if macs := s.asker.answers(a); !slices.Equal(macs, []string{d2.mac()}) {
 		t.Errorf("%v answer, d2 is %s", macs, d2.mac())
