@@ -60,6 +60,7 @@ build: ## build bin/belfry, one static program
 plugin: ## build bin/kubectl-belfry, the kubectl plugin: put it into a folder of your PATH
 	$(call say,building bin/kubectl-belfry $(VERSION))
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/kubectl-belfry ./cmd/kubectl-belfry
+	@cp internal/cli/kubectl_complete-belfry bin/
 
 .PHONY: image
 image: ## write the image and its SBOMs to dist/ for amd64 and arm64, without a container engine
@@ -120,12 +121,17 @@ preflight: ## check that the tests can run here: Linux, root, go, gcc, git
 ##@ Test
 
 .PHONY: test
-test: test-unit test-fuzz test-integration test-e2e ## run all tests: unit, fuzz, integration, e2e
+test: test-unit test-alerts test-fuzz test-integration test-e2e ## run all tests: unit, alerts, fuzz, integration, e2e
 
 .PHONY: test-unit
 test-unit: preflight $(HELM) ## run the tests of single packages, on fakes and in network namespaces
 	$(call say,unit tests)
 	@packages=$$($(UNIT)); go test -race -timeout 10m $$packages
+
+.PHONY: test-alerts
+test-alerts: ## test the alert rules of the chart with Prometheus' own engine
+	$(call say,alert rules)
+	@go test -C tools/alerts -timeout 10m ./...
 
 .PHONY: test-fuzz
 test-fuzz: ## run the fuzz targets of the allocator for a fixed number of inputs

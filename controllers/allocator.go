@@ -76,6 +76,7 @@ type batch struct {
 
 // firstPass builds the table from the API server itself: the cache may be older than what an earlier leader wrote.
 func (a *allocator) firstPass(ctx context.Context) error {
+	began := a.now()
 	conf, err := configOf(ctx, a.live)
 	if err != nil {
 		return err
@@ -111,7 +112,7 @@ func (a *allocator) firstPass(ctx context.Context) error {
 	a.configure(conf, used)
 	a.recall()
 	a.serve(ctx, d)
-	a.metrics.pass(true)
+	a.metrics.pass(true, a.now().Sub(began))
 	return nil
 }
 
@@ -132,6 +133,7 @@ func (a *allocator) recall() {
 
 // pass looks at everything that is dirty.
 func (a *allocator) pass(ctx context.Context, d dirty) error {
+	began := a.now()
 	if d.config {
 		conf, err := configOf(ctx, a.objects.cache)
 		if err != nil {
@@ -155,7 +157,7 @@ func (a *allocator) pass(ctx context.Context, d dirty) error {
 		return err
 	}
 	a.serve(ctx, d)
-	a.metrics.pass(d.all)
+	a.metrics.pass(d.all, a.now().Sub(began))
 	return nil
 }
 

@@ -145,30 +145,62 @@ func (r *bgpReporter) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	said := bgpSaid{readiness{}, map[string]v1beta1.BGPPeerStatus{}, map[string]int{}}
 	var failed error
-	for i := range objects.BGPPeers {
-		o := &objects.BGPPeers[i]
-		failed = first(failed, writeStatus(ctx, r.writer, o, &o.Status, known.peer(o), peerNews))
+	for _, err := range []error{
+		r.peers(ctx, known, objects.BGPPeers, said), r.advertisements(ctx, known, objects.BGPAdvertisements, said),
+		r.communities(ctx, known, objects.Communities, said), r.profiles(ctx, known, objects.BFDProfiles, said),
+	} {
+		failed = first(failed, err)
 	}
-	for i := range objects.BGPAdvertisements {
-		o := &objects.BGPAdvertisements[i]
-		is := v1beta1.BGPAdvertisementStatus{Conditions: with(o.Status.Conditions, known.advertisement(o))}
-		failed = first(failed, writeStatus(ctx, r.writer, o, &o.Status, is, peerNews))
-	}
-	for i := range objects.Communities {
-		o := &objects.Communities[i]
-		is := v1beta1.CommunityStatus{
-			Users:      users(known.config.BGP.CommunityUsers[o.Name]),
-			Conditions: with(o.Status.Conditions, ready(known.facts("Community", o.Name, o.Generation), "its names may be used")),
+	r.writer.metrics.bgp(said)
+	return failed
+}
+
+func (r *bgpReporter) peers(ctx context.Context, known *routing, all []v1beta1.BGPPeer, said bgpSaid) (failed error) {
+	for i := range all {
+		o, is := &all[i], known.peer(&all[i])
+		said.ready.add("BGPPeer", is.Conditions)
+		if !o.Spec.Template {
+			said.peers[o.Name] = is
 		}
 		failed = first(failed, writeStatus(ctx, r.writer, o, &o.Status, is, peerNews))
 	}
-	for i := range objects.BFDProfiles {
-		o := &objects.BFDProfiles[i]
+	return failed
+}
+
+func (r *bgpReporter) advertisements(ctx context.Context, known *routing, all []v1beta1.BGPAdvertisement, said bgpSaid) (failed error) {
+	for i := range all {
+		o := &all[i]
+		is := v1beta1.BGPAdvertisementStatus{Conditions: with(o.Status.Conditions, known.advertisement(o))}
+		said.ready.add("BGPAdvertisement", is.Conditions)
+		failed = first(failed, writeStatus(ctx, r.writer, o, &o.Status, is, peerNews))
+	}
+	return failed
+}
+
+func (r *bgpReporter) communities(ctx context.Context, known *routing, all []v1beta1.Community, said bgpSaid) (failed error) {
+	for i := range all {
+		o, by := &all[i], known.config.BGP.CommunityUsers[all[i].Name]
+		is := v1beta1.CommunityStatus{
+			Users:      users(by),
+			Conditions: with(o.Status.Conditions, ready(known.facts("Community", o.Name, o.Generation), "its names may be used")),
+		}
+		said.ready.add("Community", is.Conditions)
+		said.communities[o.Name] = len(by)
+		failed = first(failed, writeStatus(ctx, r.writer, o, &o.Status, is, peerNews))
+	}
+	return failed
+}
+
+func (r *bgpReporter) profiles(ctx context.Context, known *routing, all []v1beta1.BFDProfile, said bgpSaid) (failed error) {
+	for i := range all {
+		o := &all[i]
 		is := v1beta1.BFDProfileStatus{
 			Users:      users(known.config.BGP.ProfileUsers[o.Name]),
 			Conditions: with(o.Status.Conditions, ready(known.facts("BFDProfile", o.Name, o.Generation), "it may be used")),
 		}
+		said.ready.add("BFDProfile", is.Conditions)
 		failed = first(failed, writeStatus(ctx, r.writer, o, &o.Status, is, peerNews))
 	}
 	return failed

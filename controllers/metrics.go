@@ -1,16 +1,18 @@
 package controllers
 
 import (
-	"context"
 	"errors"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/alloc"
+	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
@@ -22,10 +24,15 @@ type metrics struct {
 	writes      *prometheus.CounterVec
 	stuck       *prometheus.CounterVec
 	passes      *prometheus.CounterVec
+	passTime    prometheus.Histogram
 	pending     prometheus.Gauge
 	announced   *prometheus.GaugeVec
 
 	announcedPass prometheus.Histogram
+
+	objects        *prometheus.GaugeVec
+	peerNodes      *prometheus.GaugeVec
+	communityUsers *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -55,6 +62,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "belfry_passes_total",
 			Help: "Passes of the allocator, by whether every Service was looked at.",
 		}, []string{"full"}),
+		passTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "belfry_pass_duration_seconds",
+			Help:    "Time that one pass of the allocator took, without the writes that follow.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 10),
+		}),
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "belfry_pending_services",
 			Help: "Services that lack an address.",
@@ -68,8 +80,28 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help:    "Time that one look at who announces which Service took.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8),
 		}),
+		objects: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "belfry_configuration_objects",
+			Help: "Objects of Belfry's own kinds by what their condition Ready says: its status (True, False) and reason.",
+		}, []string{"kind", "status", "reason"}),
+		peerNodes: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "belfry_bgp_peer_nodes",
+			Help: "Nodes by BGPPeer and state: those that should have a session with it (wanted) and those that have one (established).",
+		}, []string{"peer", "state"}),
+		communityUsers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "belfry_community_users",
+			Help: "BGPAdvertisements that use a name which the Community defines.",
+		}, []string{"community"}),
 	}
-	for _, c := range []prometheus.Collector{m.addresses, m.assignments, m.duration, m.writes, m.stuck, m.passes, m.pending, m.announced, m.announcedPass} {
+	for _, kind := range []string{ // what has no series before it first counts is not seen to increase
+		"Service", "IPReservation", "IPAddressPool", "L2Advertisement", "BGPPeer", "BGPAdvertisement", "Community", "BFDProfile",
+	} {
+		m.stuck.WithLabelValues(kind)
+	}
+	for _, c := range []prometheus.Collector{
+		m.addresses, m.assignments, m.duration, m.writes, m.stuck, m.passes, m.passTime, m.pending, m.announced, m.announcedPass,
+		m.objects, m.peerNodes, m.communityUsers,
+	} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -82,22 +114,12 @@ func (m *metrics) write(kind string, err error) {
 	m.writes.WithLabelValues(kind, resultOf(err)).Inc()
 }
 
+// resultOf tells how a write ended. One that the fence has stopped was never sent.
 func resultOf(err error) string {
-	switch {
-	case err == nil:
-		return "ok"
-	case errors.Is(err, errFenced):
+	if errors.Is(err, errFenced) {
 		return "fenced"
-	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-		return "conflict"
-	case apierrors.IsNotFound(err):
-		return "gone"
-	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		return "refused"
-	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err), errors.Is(err, context.DeadlineExceeded):
-		return "timeout"
 	}
-	return "error"
+	return kube.WriteResult(err)
 }
 
 // verdict counts a verdict that now stands in a Service's status.
@@ -107,7 +129,11 @@ func (m *metrics) verdict(allocated bool, reason string) {
 
 func (m *metrics) assignedAfter(d time.Duration) { m.duration.Observe(d.Seconds()) }
 
-func (m *metrics) pass(full bool) { m.passes.WithLabelValues(strconv.FormatBool(full)).Inc() }
+// pass counts a pass of the allocator.
+func (m *metrics) pass(full bool, took time.Duration) {
+	m.passes.WithLabelValues(strconv.FormatBool(full)).Inc()
+	m.passTime.Observe(took.Seconds())
+}
 
 // pool shows how much of a pool is in use.
 func (m *metrics) pool(name string, u alloc.Usage) {
@@ -134,5 +160,46 @@ func (m *metrics) announcements(said map[types.NamespacedName]announcement) {
 	m.announced.Reset()
 	for k, n := range count {
 		m.announced.WithLabelValues(k.status, k.reason).Set(float64(n))
+	}
+}
+
+// readiness counts objects by what their condition Ready says.
+type readiness map[readyAs]int
+
+type readyAs struct{ kind, status, reason string }
+
+func (r readiness) add(kind string, conditions []metav1.Condition) {
+	if c := meta.FindStatusCondition(conditions, v1beta1.ConditionReady); c != nil {
+		r[readyAs{kind, string(c.Status), c.Reason}]++
+	}
+}
+
+// configuration shows all objects of some kinds.
+func (m *metrics) configuration(r readiness, kinds ...string) {
+	for _, kind := range kinds {
+		m.objects.DeletePartialMatch(prometheus.Labels{"kind": kind})
+	}
+	for as, n := range r {
+		m.objects.WithLabelValues(as.kind, as.status, as.reason).Set(float64(n))
+	}
+}
+
+// bgpSaid is what the status of BGP's kinds says.
+type bgpSaid struct {
+	ready       readiness
+	peers       map[string]v1beta1.BGPPeerStatus // templates, which never have a session, left out
+	communities map[string]int                   // users
+}
+
+func (m *metrics) bgp(said bgpSaid) {
+	m.configuration(said.ready, "BGPPeer", "BGPAdvertisement", "Community", "BFDProfile")
+	m.peerNodes.Reset()
+	for name, s := range said.peers {
+		m.peerNodes.WithLabelValues(name, "wanted").Set(float64(s.Wanted))
+		m.peerNodes.WithLabelValues(name, "established").Set(float64(s.Established))
+	}
+	m.communityUsers.Reset()
+	for name, n := range said.communities {
+		m.communityUsers.WithLabelValues(name).Set(float64(n))
 	}
 }

@@ -169,18 +169,22 @@ func (r *reporter) round(ctx context.Context) error {
 		return err
 	}
 	var failed error
+	said := readiness{}
 	for i := range objects.Pools {
 		o := &objects.Pools[i]
 		if pf, known := f.pools[o.Name]; known {
 			failed = first(failed, r.pool(ctx, o, pf))
 		}
+		said.add("IPAddressPool", o.Status.Conditions)
 	}
 	for i := range objects.L2Advertisements {
 		o := &objects.L2Advertisements[i]
 		if of, known := f.l2[o.Name]; known {
 			failed = first(failed, r.l2(ctx, o, of, r.hinted(o.Name)))
 		}
+		said.add("L2Advertisement", o.Status.Conditions)
 	}
+	r.metrics.configuration(said, "IPAddressPool", "L2Advertisement")
 	return failed
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
@@ -84,15 +85,17 @@ func diffReservation(o *v1beta1.IPReservation, v alloc.Verdict, holder string, n
 		addrs, pools = append(addrs, x.Addr.String()), append(pools, x.Pool)
 	}
 	c := conditionOf(v1beta1.ConditionReserved, v, o.Generation, o.Status.Conditions, now)
+	ready := conditionOf(v1beta1.ConditionReady, v, o.Generation, o.Status.Conditions, now) // for those who know no other
+	conditions := []metav1.Condition{*c, *ready}
 	same := slices.Equal(addrs, o.Status.Addresses) && slices.Equal(pools, o.Status.Pools) && holder == o.Status.Holder &&
-		len(o.Status.Conditions) == 1 && o.Status.Conditions[0] == *c
+		slices.Equal(conditions, o.Status.Conditions)
 	if same {
 		return patch{}, false
 	}
 	p := patch{key: keyOf(o), about: o, reserves: true, verdict: &v}
 	p.body, _ = json.Marshal(map[string]any{ // strings and API types: cannot fail
 		"metadata": map[string]any{"uid": o.UID, "resourceVersion": o.ResourceVersion},
-		"status":   map[string]any{"addresses": addrs, "pools": pools, "holder": orNull(holder), "conditions": []any{c}},
+		"status":   map[string]any{"addresses": addrs, "pools": pools, "holder": orNull(holder), "conditions": conditions},
 	})
 	p.fresh, p.lost = minus(addrsIn(v), reservedBy(o)), minus(reservedBy(o), addrsIn(v))
 	p.events = assignmentNews(p.lost, p.fresh, strings.Join(slices.Compact(pools), ","), o.Status.Conditions, c)

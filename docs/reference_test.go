@@ -32,6 +32,7 @@ import (
 	"github.com/belfry-lb/belfry/controllers"
 	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/speaker"
+	"github.com/belfry-lb/belfry/speaker/liveness"
 	"github.com/belfry-lb/belfry/speaker/members"
 )
 
@@ -171,6 +172,11 @@ func registered(t *testing.T) (controller, node []metric) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := liveness.New(liveness.Options{
+		Name: "n1", Bind: netip.MustParseAddrPort("127.0.0.1:7948"), Key: []byte("k"), Log: logr.Discard(), Registerer: &s,
+	}); err != nil {
+		t.Fatal(err)
+	}
 	return c.metrics(t), s.metrics(t)
 }
 
@@ -285,6 +291,7 @@ func TestReasonsReference(t *testing.T) {
 		{"Why an address is not announced", "internal/plan", "Reason"},
 		{"Why a node does not answer for an address", "speaker/l2", "Problem"},
 		{"Why a BGP session is down, or a route not announced", "speaker/bgp", "Reason"},
+		{"Why a BGP session is not tried for", "speaker", "reason"},
 		{"What else conditions say", "controllers", "reason"},
 		{"Events", "controllers", "event"},
 	} {

@@ -25,6 +25,7 @@ import (
 func TestBGP(t *testing.T) {
 	b := newBGPScene(t)
 	b.Run("paths of all nodes", func(t *testing.T) { testPaths(b.on(t)) })
+	b.Run("plugin", func(t *testing.T) { testPluginSees(b.on(t)) })
 	b.Run("drain", func(t *testing.T) { testDrainedNode(b.on(t)) })
 	b.Run("killed speaker", func(t *testing.T) { testGracefulRestart(b.on(t)) })
 	b.Run("local endpoints", func(t *testing.T) { testLocalEndpoints(b.on(t)) })

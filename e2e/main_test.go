@@ -3,14 +3,11 @@ package e2e
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net/netip"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,11 +20,6 @@ import (
 	"github.com/belfry-lb/belfry/e2e/harness"
 )
 
-var (
-	keep    = flag.Bool("keep", false, "leave the lab running, to look at it")
-	labName = flag.String("lab", "e2e", "name of the lab: two may run at once under two names")
-)
-
 // patience bounds the wait for anything; it is no measurement.
 const patience = 2 * time.Minute
 
@@ -38,54 +30,25 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	code, err := runAll(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(harness.Main(m, cluster.Options{Name: "e2e", Clients: 2, Routers: 2}, prepare))
 }
 
-func runAll(m *testing.M) (code int, err error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	lab, err = cluster.Start(ctx, cluster.Options{Name: *labName, Clients: 2, Routers: 2, Log: os.Stderr})
-	if err != nil {
-		return 1, err
-	}
-	if !*keep {
-		defer func() { err = errors.Join(err, lab.Down(context.WithoutCancel(ctx))) }()
-	}
-	if err := prepare(ctx); err != nil {
-		return 1, err
-	}
-	return m.Run(), nil
-}
-
-func prepare(ctx context.Context) (err error) {
-	if k8s, err = harness.Client(lab); err != nil {
-		return err
-	}
-	for _, s := range []struct {
-		what string
-		do   func() error
-	}{
-		{"building the images and loading them into the nodes", func() error {
+func prepare(ctx context.Context, s *harness.Stage) error {
+	lab, k8s = s.Lab, s.K8s
+	return harness.Steps(
+		harness.Step{What: "building the images and loading them into the nodes", Do: func() error {
 			return errors.Join(harness.BuildImage(ctx, lab), harness.BuildWebImage(ctx, lab))
 		}},
-		{"installing the chart", func() error { return harness.Install(ctx, lab) }},
-		{"starting the web servers", func() error {
+		harness.Step{What: "installing the chart", Do: func() error { return harness.Install(ctx, lab) }},
+		harness.Step{What: "building the plugin", Do: func() error {
+			_, err := harness.BuildPlugin(ctx, lab)
+			return err
+		}},
+		harness.Step{What: "starting the web servers", Do: func() error {
 			err := harness.Apply(ctx, lab, harness.PoolManifest(lab, "lan", 200, 239)+"---\n"+harness.Web("web", 3))
 			return errors.Join(err, harness.AwaitDeployment(ctx, lab, "default", "web"))
 		}},
-	} {
-		fmt.Fprintln(os.Stderr, s.what)
-		if err := s.do(); err != nil {
-			return fmt.Errorf("%s: %w", s.what, err)
-		}
-	}
-	return nil
+	)
 }
 
 // scene is what one test has: a context that ends, and shorthands that fail the test.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -168,14 +169,15 @@ func anyAddress(text string) string {
 	return regexp.MustCompile(`\b\d+\.\d+\.\d+\.\d+\b`).ReplaceAllString(text, "ADDRESS")
 }
 
+// holdsInOrder: lines that begin so are in the text, in this order.
 func holdsInOrder(text string, lines []string) error {
-	rest := text
+	rest := slices.Collect(strings.SplitSeq(text, "\n"))
 	for _, l := range lines {
-		i := strings.Index(rest, l)
+		i := slices.IndexFunc(rest, func(r string) bool { return strings.HasPrefix(strings.TrimSpace(r), l) })
 		if i < 0 {
 			return fmt.Errorf("%q is not where it should be in\n%s", l, text)
 		}
-		rest = rest[i+len(l):]
+		rest = rest[i+1:]
 	}
 	return nil
 }
@@ -186,7 +188,7 @@ func TestLookingNeedsNoMore(t *testing.T) {
 	s := newScene(t)
 	p := s.plugin()
 	for _, args := range [][]string{
-		{"status"}, {"pools"}, {"services", "-A"}, {"speakers", "-o", "wide"}, {"explain", "node/n1"}, {"explain", "pool/lan"},
+		{"status"}, {"pools"}, {"services", "-A"}, {"speakers", "-o", "wide"}, {"peers"}, {"routes"}, {"bfd"}, {"explain", "node/n1"}, {"explain", "pool/lan"},
 		{"plan", "--delete", "node/n1", "-o", "json"}, {"drain", "n1", "--dry-run"}, {"report", "-f", filepath.Join(t.TempDir(), "r.tar")},
 	} {
 		out, code, err := harness.Output(p.Look(s.ctx, args...))
@@ -199,7 +201,12 @@ func TestLookingNeedsNoMore(t *testing.T) {
 		t.Errorf("doctor: %v\n%s", err, out)
 	}
 	out, code, err := harness.Output(p.Look(s.ctx, "drain", "n1"))
-	if code != 1 || err != nil || !strings.Contains(out, "needs the right to patch nodes") {
+	if code != 1 || err != nil || !strings.Contains(out, "drain needs the right to patch nodes (n1), which you do not have; nothing was changed") {
 		t.Errorf("drain by one who may not ended with %d, %v: %s", code, err, out)
+	}
+	s.drained("n1")
+	out, code, err = harness.Output(p.Look(s.ctx, "undrain", "n1"))
+	if code != 1 || err != nil || !strings.Contains(out, "undrain needs the right to patch nodes (n1), which you do not have; nothing was changed") {
+		t.Errorf("undrain by one who may not ended with %d, %v: %s", code, err, out)
 	}
 }

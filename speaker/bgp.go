@@ -197,7 +197,7 @@ func (r *routing) complain(ctx context.Context, what string, err error) {
 func announcedBy(d bgp.Desired) map[netip.Prefix]bool {
 	all := map[netip.Prefix]bool{}
 	for _, p := range d.Peers {
-		if p.Mode == bgp.Down {
+		if p.Mode == bgp.Down || p.Mode == bgp.Waiting {
 			continue
 		}
 		for prefix := range p.Routes {
@@ -219,7 +219,7 @@ func (r *routing) leave(ctx context.Context) {
 	for name, p := range peers {
 		s := now.sessions.Peers[name]
 		keeps := !off && p.Mode == bgp.Up && s.Graceful != 0 && s.Graceful == s.Families
-		if keeps || p.Mode == bgp.Down || s.State != bgp.Established {
+		if keeps || s.State != bgp.Established || p.Mode == bgp.Down || p.Mode == bgp.Waiting {
 			continue
 		}
 		p.Mode, p.Reason = bgp.Draining, cmp.Or(p.Reason, "the speaker stops")

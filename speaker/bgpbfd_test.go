@@ -68,13 +68,28 @@ func TestStrictBFD(t *testing.T) {
 		}
 	}
 	w := wishOf(peerWish{session: session, bfd: fast})
-	expect("no profile", wishOf(peerWish{session: session}), bgp.Down, "BFD: there is no BFDProfile fast that can be used")
-	expect("no key", wishOf(peerWish{session: session, bfd: fast, bfdKey: secret{problem: "there is no Secret k"}}), bgp.Down, "BFD: there is no Secret k")
-	expect("not yet", w, bgp.Down, "BFD: not up yet")
+	expect("no profile", wishOf(peerWish{session: session}), bgp.Waiting, "BFD: there is no BFDProfile fast that can be used")
+	expect("no key", wishOf(peerWish{session: session, bfd: fast, bfdKey: secret{problem: "there is no Secret k"}}), bgp.Waiting, "BFD: there is no Secret k")
+	expect("not yet", w, bgp.Waiting, "BFD: not up yet")
 	s.bfdIs(path, bfd.Status{State: bfd.Up})
 	expect("up", w, bgp.Up, "")
 	s.bfdIs(path, bfd.Status{State: bfd.Down, Cause: bfd.CauseDetectionExpired, Silence: time.Second, Downs: 1})
-	expect("down", w, bgp.Down, "BFD: detection time expired after 1s")
+	expect("down", w, bgp.Waiting, "BFD: detection time expired after 1s")
+
+	// Unnumbered, the engine finds the router meanwhile.
+	numbered := session
+	session.Address, session.Interface = netip.Addr{}, "eth1"
+	s = newStory(t, fakeKernel{})
+	w = wishOf(peerWish{session: session, bfd: fast})
+	expect("unnumbered", w, bgp.Waiting, "BFD: the router has not been found yet")
+	found := netip.MustParseAddr("fe80::7%eth1")
+	s.sessions = bgp.Running{Peers: map[string]bgp.Status{"r": {Remote: netip.AddrPortFrom(found, 179)}}}
+	expect("found", w, bgp.Waiting, "BFD: not up yet")
+	s.bfdIs(bfd.Path{Peer: found}, bfd.Status{State: bfd.Up})
+	expect("found and up", w, bgp.Up, "")
+	s.sessions = bgp.Running{}
+	expect("between two sessions", w, bgp.Up, "")
+	session = numbered
 
 	// Without the field, BFD holds nothing back.
 	session.BFDStrict = false

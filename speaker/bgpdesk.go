@@ -15,10 +15,14 @@ import (
 
 // Reasons for which a session is not even tried for, besides those of the engine.
 const (
-	reasonNoGateway  = "NoDefaultGateway"
+	// reasonNoGateway: autoDiscovery finds no router, because this node has no default gateway.
+	reasonNoGateway = "NoDefaultGateway"
+	// reasonNoPassword: the Secret with the password, or its key, is missing.
 	reasonNoPassword = "PasswordMissing"
-	reasonLeaving    = "NodeDraining"
-	reasonBFD        = "WaitingForBFD"
+	// reasonLeaving: the node is drained or excluded, and its sessions are closed.
+	reasonLeaving = "NodeDraining"
+	// reasonBFD: bfdStrict is set, and BFD is not up.
+	reasonBFD = "WaitingForBFD"
 )
 
 // bgpDesk turns the wish of a pass into what the engines are to do right now. It holds what takes time: routes that are
@@ -90,6 +94,9 @@ func (d *bgpDesk) order(now time.Time, w *bgpWish, sessions bgp.Running, watched
 		peer.Failures, peer.Failure = d.paths[name].failures, d.paths[name].why
 		if trouble, ok := d.trouble(name, p, found, watched, o); ok && mode != bgp.Down {
 			peer.Mode, peer.Reason = bgp.Down, trouble.message
+			if trouble.reason == reasonBFD {
+				peer.Mode = bgp.Waiting
+			}
 			o.problems[name] = trouble
 		}
 		if mode == bgp.Down {
@@ -185,8 +192,8 @@ func (d *bgpDesk) trouble(name string, p peerWish, found bool, watched bfd.Runni
 		return problem{reasonBFD, fmt.Sprintf("BFD: there is no BFDProfile %s that can be used", p.session.BFDProfile)}, true
 	case o.watch[name] != "":
 		return problem{reasonBFD, "BFD: " + o.watch[name]}, true
-	case !ok: // unnumbered, and the first session is to find the router
-		return problem{}, false
+	case !ok: // unnumbered
+		return problem{reasonBFD, "BFD: the router has not been found yet"}, true
 	case state.State != bfd.Up:
 		return problem{reasonBFD, "BFD: " + cmp.Or(state.Why(), watched.Problems[path], "not up yet")}, true
 	}

@@ -29,19 +29,14 @@ type gatherer struct {
 // sliceNames are the names of the EndpointSlices of each Service that is announced.
 type sliceNames map[types.NamespacedName]map[types.NamespacedName]bool
 
-func (g gatherer) config(ctx context.Context) (*spec.Snapshot, error) {
+func (g gatherer) config(ctx context.Context) (o spec.Objects, err error) {
 	var pools v1beta1.IPAddressPoolList
 	var l2advs v1beta1.L2AdvertisementList
 	if err := g.list(ctx, &pools, &l2advs); err != nil {
-		return nil, err
+		return o, err
 	}
-	o := spec.Objects{Pools: pools.Items, L2Advertisements: l2advs.Items}
-	if err := g.configBGP(ctx, &o); err != nil {
-		return nil, err
-	}
-	// The controller reports the problems; a speaker works with what is left.
-	snapshot, _ := spec.Parse(o)
-	return snapshot, nil
+	o.Pools, o.L2Advertisements = pools.Items, l2advs.Items
+	return o, g.configBGP(ctx, &o)
 }
 
 // services returns those to announce, by namespace and name.

@@ -76,8 +76,9 @@ func TestOneBadObject(t *testing.T) {
 	bad := &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "bad"}}
 	bad.Spec.NodeSelectors = []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Nonsense"}}}}
 	good := &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "good"}}
-	config, err := newGatherer(fakeAPI(t, bad, good).Build()).config(context.Background())
+	objects, err := newGatherer(fakeAPI(t, bad, good).Build()).config(context.Background())
 	must(t, err)
+	config, _ := spec.Parse(objects)
 	if n := len(config.L2Advertisements); n != 1 || config.L2Advertisements[0].Name != "good" {
 		t.Errorf("advertisements are %v", config.L2Advertisements)
 	}

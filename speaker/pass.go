@@ -12,6 +12,7 @@ import (
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/plan"
+	"github.com/belfry-lb/belfry/internal/spec"
 	"github.com/belfry-lb/belfry/speaker/l2"
 	"github.com/belfry-lb/belfry/speaker/liveness"
 	"github.com/belfry-lb/belfry/speaker/members"
@@ -103,7 +104,9 @@ type passer struct {
 	rivals     rivals
 	failed     bool
 	bgp        plan.BGPPlan
-	routes     bool // BGP is or was in use: its plan is of everything
+	digest     string               // of what the last plan was made from
+	carried    *v1beta1.SpeakerPlan // the last that was carried out
+	routes     bool                 // BGP is or was in use: its plan is of everything
 }
 
 func (p *passer) run(ctx context.Context) {
@@ -232,6 +235,7 @@ func (p *passer) pass(ctx context.Context) error {
 	}
 	should.Heard = heldBy(should.Heard, p.running)
 	should.Prove(func(a netip.Addr) bool { return p.running.Addresses[a] != nil })
+	p.metrics.takeovers.Add(float64(takeovers(p.o.Node, p.mind.facts, should.Facts)))
 	if p.mind.learn(now, should) {
 		_, err := p.tell(now, interfaces)
 		untold = errors.Join(untold, err)
@@ -239,6 +243,7 @@ func (p *passer) pass(ctx context.Context) error {
 	}
 	p.farewell.see(should)
 	if p.recalled {
+		p.carry(ctx, now)
 		p.report(p.status(should, interfaces))
 	}
 	return errors.Join(untold, p.unrecalled)
@@ -246,12 +251,15 @@ func (p *passer) pass(ctx context.Context) error {
 
 // status is what is reported of a pass.
 func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.SpeakerStatusStatus {
+	absent := missing(p.peers, p.seen)
+	p.metrics.missing.Set(float64(len(absent)))
 	return bounded(v1beta1.SpeakerStatusStatus{
 		Version:    p.o.Version,
 		State:      p.state.String(),
 		Dataplane:  string(p.dataplane()),
+		Plan:       p.carried,
 		Interfaces: statusInterfaces(interfaces),
-		Members:    v1beta1.SpeakerMembers{Alive: int32(len(p.seen)), Missing: missing(p.peers, p.seen)}, // #nosec G115 -- far fewer
+		Members:    v1beta1.SpeakerMembers{Alive: int32(len(p.seen)), Missing: absent}, // #nosec G115 -- far fewer
 		L2:         statusL2(p.running, p.desired, epochs(should.Claims), p.rivals),
 		BGP:        statusBGP(p.routing.report()),
 		Withdrawn:  p.gone,
@@ -262,7 +270,9 @@ func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.Spe
 func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.Plan, ok bool, err error) {
 	if !p.whole && !p.routes {
 		if services, ok := p.gather.some(ctx, f); ok {
+			began := time.Now()
 			if should, ok := p.planner.Update(plan.Own{Overdue: p.mind.overdue(now)}, p.mind.facts, services); ok {
+				p.metrics.plan.Observe(time.Since(began).Seconds())
 				return should, true, nil
 			}
 		}
@@ -280,8 +290,10 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 	}
 	p.nodes, p.whole, p.looked = w.Nodes, false, now
 	p.routes = p.routes || len(w.Config.BGP.Peers) > 0
+	began := time.Now()
 	p.planBGP(ctx, w)
 	should = p.planner.Whole(w)
+	p.metrics.plan.Observe(time.Since(began).Seconds())
 	p.probe(should, p.seen)
 	p.gone = p.withdrawn(ctx, should)
 	return should, true, nil
@@ -289,9 +301,12 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 
 // world gathers all facts.
 func (p *passer) world(ctx context.Context, now time.Time, roster []members.Member) (w plan.World, err error) {
-	if w.Config, err = p.gather.config(ctx); err != nil {
+	objects, err := p.gather.config(ctx)
+	if err != nil {
 		return w, err
 	}
+	// The controller reports the problems; a speaker works with what is left.
+	w.Config, _ = spec.Parse(objects)
 	if w.Services, err = p.gather.services(ctx); err != nil {
 		return w, err
 	}
@@ -299,6 +314,7 @@ func (p *passer) world(ctx context.Context, now time.Time, roster []members.Memb
 	if err != nil {
 		return w, err
 	}
+	p.digest = p.digestOf(objects, w, cluster)
 	p.unrecalled = p.recall(ctx, now, roster)
 	p.mind.leaving = p.farewell.drains()
 	w.Nodes = p.mind.nodes(now, cluster, roster)
@@ -310,7 +326,11 @@ func (p *passer) world(ctx context.Context, now time.Time, roster []members.Memb
 
 // leave tells the others that this node gives its addresses away, and when it does not any more.
 func (p *passer) leave(nodes []plan.Node) {
-	draining := slices.ContainsFunc(nodes, func(n plan.Node) bool { return n.Name == p.o.Node && n.Draining })
+	draining, excluded := false, false
+	if i := slices.IndexFunc(nodes, func(n plan.Node) bool { return n.Name == p.o.Node }); i >= 0 {
+		draining, excluded = nodes[i].Draining, nodes[i].Excluded
+	}
+	p.metrics.draining.Set(flag(draining || excluded))
 	switch {
 	case draining:
 		p.become(members.Draining)

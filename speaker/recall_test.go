@@ -27,7 +27,7 @@ func (r *rig) reporting(had map[string]v1beta1.SpeakerL2) *reporter {
 		o.Status.L2 = l2
 		must(r.t, r.api.Status().Update(context.Background(), o))
 	}
-	writer := newReporter("n1", r.api, r.api, r.logs.logger())
+	writer := newReporter("n1", r.api, r.api, r.logs.logger(), func(error) {})
 	r.passer.report = writer.report
 	return writer
 }

@@ -68,7 +68,9 @@ func TestSnapshotIsTheSameWorld(t *testing.T) {
 	gather := func(r client.Reader) (w world) {
 		g := newGatherer(r)
 		var err [3]error
-		w.Config, err[0] = g.config(t.Context())
+		var objects spec.Objects
+		objects, err[0] = g.config(t.Context())
+		w.Config, _ = spec.Parse(objects)
 		w.Services, err[1] = g.services(t.Context())
 		w.Nodes, err[2] = g.nodes(t.Context())
 		must(t, errors.Join(err[:]...))

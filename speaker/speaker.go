@@ -106,7 +106,7 @@ func New(o Options) (*Speaker, error) {
 		o:         o,
 		source:    reads,
 		announcer: announcer,
-		reporter:  newReporter(o.Node, o.Client, o.Direct, o.Log.WithName("status")),
+		reporter:  newReporter(o.Node, o.Client, o.Direct, o.Log.WithName("status"), func(err error) { m.wrote("SpeakerStatus", err) }),
 		metrics:   m,
 		dataplane: newDataplane(o.Node, o.ProxyHealth, o.Log.WithName("dataplane"), changed),
 		changed:   changed,
@@ -132,7 +132,14 @@ func (s *Speaker) newRouting() (*routing, error) {
 	}
 	desk := newBGPDesk(o.BGP.WithdrawDelay, o.BGP.DrainTime, newNetRoutes())
 	rules := discard.New(&netlink.Handle{})
-	return newRouting(o.Node, o.Log.WithName("bgp"), speaks, watches, rules, desk, s.changed.raise, s.drained), nil
+	r := newRouting(o.Node, o.Log.WithName("bgp"), speaks, watches, rules, desk, s.changed.raise, s.drained)
+	if o.Registerer == nil {
+		return r, nil
+	}
+	if err := o.Registerer.Register(newBFDMetrics(r.report, watches.Running)); err != nil {
+		return nil, fmt.Errorf("registering metrics of BFD: %w", err)
+	}
+	return r, nil
 }
 
 // NeedLeaderElection is false: every node has its speaker.

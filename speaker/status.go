@@ -35,13 +35,14 @@ type reporter struct {
 	client client.Client // reads come from the cache
 	direct client.Reader // the API server itself, before each write
 	log    logr.Logger
+	wrote  func(error) // counts a write
 	wanted atomic.Pointer[v1beta1.SpeakerStatusStatus]
 	look   signal // what is wanted or what is there may have changed
 	pause  time.Duration
 }
 
-func newReporter(node string, c client.Client, direct client.Reader, log logr.Logger) *reporter {
-	return &reporter{node: node, client: c, direct: direct, log: log, look: newSignal(), pause: writePause}
+func newReporter(node string, c client.Client, direct client.Reader, log logr.Logger, wrote func(error)) *reporter {
+	return &reporter{node: node, client: c, direct: direct, log: log, wrote: wrote, look: newSignal(), pause: writePause}
 }
 
 // report hands over what the status should be. It never blocks.
@@ -111,7 +112,9 @@ func (r *reporter) bring(ctx context.Context) (wrote bool, err error) {
 		return false, nil // the cache is behind
 	}
 	o.Status = *want
-	if err := r.client.Status().Update(ctx, &o); err != nil {
+	err = r.client.Status().Update(ctx, &o)
+	r.wrote(err)
+	if err != nil {
 		return false, fmt.Errorf("writing SpeakerStatus: %w", err)
 	}
 	return true, nil
@@ -131,7 +134,9 @@ func (r *reporter) create(ctx context.Context, o *v1beta1.SpeakerStatus) error {
 	}
 	o.Name = r.node
 	o.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}
-	return r.client.Create(ctx, o)
+	err = r.client.Create(ctx, o)
+	r.wrote(err)
+	return err
 }
 
 // statusInterfaces writes the interfaces as users read them.

@@ -48,7 +48,8 @@ type desk struct {
 	api    client.WithWatch
 	reads  atomic.Int64
 	writes atomic.Int64
-	refuse []error // for the next writes, in turn
+	counts atomic.Int64 // of writes, as metrics have them
+	refuse []error      // for the next writes, in turn
 	behind bool    // the cache shows nothing yet
 }
 
@@ -84,7 +85,7 @@ func newDesk(t *testing.T, objects ...client.Object) *desk {
 			return c.SubResource(sub).Update(ctx, o, opts...)
 		},
 	})
-	d.reporter = newReporter("n1", cached, direct, d.logs.logger())
+	d.reporter = newReporter("n1", cached, direct, d.logs.logger(), func(error) { d.counts.Add(1) })
 	return d
 }
 
@@ -131,6 +132,9 @@ func TestReporterIsSilentWhenNothingChanges(t *testing.T) {
 		})
 		if d.writes.Load() != 1 || d.reads.Load() != 1 {
 			t.Errorf("%d writes and %d reads, want 1 and 1", d.writes.Load(), d.reads.Load())
+		}
+		if d.counts.Load() != 2 { // the object, then its status
+			t.Errorf("%d writes were counted, want 2", d.counts.Load())
 		}
 	})
 }

@@ -45,6 +45,16 @@ func (r rivals) hear(others map[netip.Addr]l2.Other, now time.Time) {
 	}
 }
 
+// foreign counts the addresses that hosts which are no nodes have.
+func (r rivals) foreign() (n int) {
+	for _, o := range r {
+		if o.Station == "" {
+			n++
+		}
+	}
+	return n
+}
+
 // conflicts lists the newest, in the order of their addresses.
 func (r rivals) conflicts() []v1beta1.SpeakerConflict {
 	newest := slices.SortedFunc(maps.Keys(r), func(a, b netip.Addr) int { return cmp.Or(r[b].since.Compare(r[a].since), a.Compare(b)) })

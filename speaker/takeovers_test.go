@@ -2,7 +2,7 @@ package speaker
 
 import (
 	"context"
-	"flag"
+	commandline "flag"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -21,7 +21,7 @@ import (
 	"github.com/belfry-lb/belfry/speaker/members"
 )
 
-var takeovers = flag.Int("takeovers", 40, "how often an address is taken over in TestTakeoversLeaveNothing")
+var manyTakeovers = commandline.Int("takeovers", 40, "how often an address is taken over in TestTakeoversLeaveNothing")
 
 // pairGroup is a group of two, of which one comes and goes. It keeps nothing.
 type pairGroup struct {
@@ -122,14 +122,14 @@ func TestTakeoversLeaveNothing(t *testing.T) {
 		takeover()
 	}
 	heap, goroutines := settledHeap(), runtime.NumGoroutine()
-	for range *takeovers {
+	for range *manyTakeovers {
 		takeover()
 	}
 	waitFor(t, fmt.Sprint("no more than ", goroutines, " goroutines"), func() bool { return runtime.NumGoroutine() <= goroutines })
 	grown := int64(settledHeap()) - int64(heap)
-	t.Logf("%d takeovers: %d bytes more on the heap, %d goroutines", *takeovers, grown, goroutines)
+	t.Logf("%d takeovers: %d bytes more on the heap, %d goroutines", *manyTakeovers, grown, goroutines)
 	if grown > 256<<10 {
-		t.Errorf("the heap has grown by %d bytes in %d takeovers", grown, *takeovers)
+		t.Errorf("the heap has grown by %d bytes in %d takeovers", grown, *manyTakeovers)
 	}
 }
 

@@ -69,7 +69,7 @@ type IPReservationStatus struct {
 	// +optional
 	Holder string `json:"holder,omitempty"`
 
-	// Conditions: Allocated.
+	// Conditions: Allocated, and Ready, which says the same.
 	//
 	// +optional
 	// +listType=map

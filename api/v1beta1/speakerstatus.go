@@ -113,6 +113,16 @@ type SpeakerL2 struct {
 	Truncated bool `json:"truncated,omitempty"`
 }
 
+// SpeakerPlan is the plan that the speaker carries out.
+type SpeakerPlan struct {
+	// Digest of the objects that the plan was made from, as far as they make a difference to the node: the configuration, the
+	// Node, the routes that it should tell. While it is another than that of the objects as they are, the speaker has not
+	// heard of a change yet, or cannot carry it out.
+	Digest string `json:"digest"`
+	// Since is when the speaker of the node began to carry out a plan with this digest.
+	Since metav1.Time `json:"since"`
+}
+
 // SpeakerStatusStatus carries what only the node knows.
 type SpeakerStatusStatus struct {
 	// Version of the speaker.
@@ -128,6 +138,10 @@ type SpeakerStatusStatus struct {
 	//
 	// +optional
 	Dataplane string `json:"dataplane,omitempty"`
+	// Plan that the speaker carries out.
+	//
+	// +optional
+	Plan *SpeakerPlan `json:"plan,omitempty"`
 	// Interfaces that the speaker may announce on.
 	//
 	// +optional

@@ -34,6 +34,17 @@ func ofPeer(p *v1beta1.BGPPeer) []metav1.Condition { return p.Status.Conditions 
 
 func ofAdvertisement(a *v1beta1.BGPAdvertisement) []metav1.Condition { return a.Status.Conditions }
 
+// shows waits until a metric is so.
+func shows(t *testing.T, c *controller, want float64, name string, labels ...string) {
+	t.Helper()
+	eventually(t, name, func() error {
+		if got := c.metric(name, labels...); got != want {
+			return fmt.Errorf("%v is %v, want %v", labels, got, want)
+		}
+		return nil
+	})
+}
+
 // TestPeerConditions follows the sessions of two nodes with one router.
 func TestPeerConditions(t *testing.T) {
 	clean(t)
@@ -66,6 +77,9 @@ func TestPeerConditions(t *testing.T) {
 	if p.Status.Sessions != "2/2" || p.Status.Established != 2 || p.Status.Wanted != 2 {
 		t.Errorf("%+v", p.Status)
 	}
+	shows(t, c, 2, "belfry_bgp_peer_nodes", "peer=router", "state=wanted")
+	shows(t, c, 2, "belfry_bgp_peer_nodes", "peer=router", "state=established")
+	shows(t, c, 1, "belfry_configuration_objects", "kind=BGPPeer", "status=True", "reason=Valid")
 
 	// What speakers say of their routes is no reason to write.
 	before := c.net.written()["PATCH bgppeers/status"]
@@ -111,8 +125,9 @@ func TestBGPAdvertisementConditions(t *testing.T) {
 	pool := newPool("bgp", "192.0.2.80-192.0.2.81")
 	a := &v1beta1.BGPAdvertisement{ObjectMeta: metav1.ObjectMeta{Name: "a"}, Spec: v1beta1.BGPAdvertisementSpec{Communities: []string{"red"}, IPAddressPools: []string{"bgp"}}}
 	create(t, pool, a)
-	start(t)
+	c := start(t)
 	conditionIs(t, a, ofAdvertisement, "Ready", metav1.ConditionFalse, "UnknownCommunity", `no Community defines "red": nothing is announced`)
+	shows(t, c, 1, "belfry_configuration_objects", "kind=BGPAdvertisement", "status=False", "reason=UnknownCommunity")
 	hasEvent(t, a, "UnknownCommunity", "red")
 	colors := &v1beta1.Community{
 		ObjectMeta: metav1.ObjectMeta{Name: "colors"},
@@ -129,6 +144,9 @@ func TestBGPAdvertisementConditions(t *testing.T) {
 		}
 		return nil
 	})
+	shows(t, c, 1, "belfry_community_users", "community=colors")
+	shows(t, c, 0, "belfry_configuration_objects", "kind=BGPAdvertisement", "status=False")
+	shows(t, c, 1, "belfry_configuration_objects", "kind=IPAddressPool", "status=True")
 
 	s := newService("bgp-sticky", func(s *corev1.Service) { s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP })
 	create(t, s)

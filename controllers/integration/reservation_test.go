@@ -34,9 +34,11 @@ func refused(t *testing.T, r *v1beta1.IPReservation, reason, words string) {
 	t.Helper()
 	eventually(t, "reservation "+r.Name, func() error {
 		get(t, r)
-		c := meta.FindStatusCondition(r.Status.Conditions, v1beta1.ConditionReserved)
-		if c == nil || c.Status != metav1.ConditionFalse || c.Reason != reason || !strings.Contains(c.Message, words) {
-			return fmt.Errorf("got %+v, want %s with %q", c, reason, words)
+		for _, kind := range []string{v1beta1.ConditionReserved, v1beta1.ConditionReady} {
+			c := meta.FindStatusCondition(r.Status.Conditions, kind)
+			if c == nil || c.Status != metav1.ConditionFalse || c.Reason != reason || !strings.Contains(c.Message, words) {
+				return fmt.Errorf("got %+v, want %s with %q", c, reason, words)
+			}
 		}
 		return nil
 	})

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
 
 	"github.com/belfry-lb/belfry/internal/nettest"
@@ -27,7 +28,7 @@ func crowd(t *testing.T, sessions int, set bfd.Settings) (near, far *ours, start
 		here[bfd.Path{Peer: addr(a), MultiHop: true}] = set
 		there[bfd.Path{Peer: addr("10.20.255.1"), Local: addr(a), MultiHop: true}] = set
 	}
-	near, far = startOurs(t, node), startOurs(t, router)
+	near, far = startLogged(t, node, logr.Discard()), startLogged(t, router, logr.Discard()) // each would log a thousand lines
 	return near, far, func() {
 		t.Helper()
 		near.apply(here)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/testr"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -42,10 +43,15 @@ func (i inside) Echo(ifIndex int, ipv6 bool) (e bfd.EchoConn, err error) {
 
 func startOurs(t *testing.T, h *host) *ours {
 	t.Helper()
+	return startLogged(t, h, testr.New(t))
+}
+
+func startLogged(t *testing.T, h *host, log logr.Logger) *ours {
+	t.Helper()
 	o := &ours{t: t, metrics: prometheus.NewRegistry()}
 	var err error
 	network := inside{bfd.Kernel(), h}
-	if o.Engine, err = bfd.New(bfd.Options{Log: testr.New(t), Registerer: o.metrics, Network: network}); err != nil {
+	if o.Engine, err = bfd.New(bfd.Options{Log: log, Registerer: o.metrics, Network: network}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

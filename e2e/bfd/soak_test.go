@@ -4,6 +4,7 @@ package bfd
 
 import (
 	"flag"
+	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -15,6 +16,16 @@ import (
 )
 
 var soak = flag.Duration("bfd.soak", 10*time.Minute, "how long TestSoakBusy goes on")
+
+// TestMain: ten minutes are what go test gives a package unless told otherwise, and what TestSoakBusy takes by itself. So
+// the package sets itself no limit; that of go test comes a minute later.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.timeout", "0"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // TestSoakBusy keeps a hundred sessions at 50 ms × 3 between two engines while every core is busy. A session may go down only when a
 // control in the same window shows that the machine itself stood still: a plain ticker that overslept, or a session between two
@@ -49,8 +60,9 @@ func TestSoakBusy(t *testing.T) {
 		return machine.explains(at) || slices.ContainsFunc(theirs, func(c time.Time) bool { return c.Sub(at).Abs() < 2*time.Second })
 	})
 	stalls, longest := machine.counts()
-	t.Logf("%s, %d sessions: %d downs, %d of them unexplained; controls: the ticker stood still %d times (at most %s), BIRD↔BIRD changed state %d times",
-		*soak, sessions, len(ours), len(unexplained), stalls, longest, len(theirs))
+	t.Logf("%s, %d cores busy, %d sessions at 50 ms × 3", *soak, runtime.NumCPU(), sessions)
+	t.Logf("ours:    %d downs, %d of which no control explains", len(ours), len(unexplained))
+	t.Logf("control: a ticker stood still %d times for %s or more, at most %s; a session between two BIRDs changed its state %d times", stalls, stall, longest, len(theirs))
 	for i, at := range unexplained {
 		if i == 0 || at.Sub(unexplained[i-1]) > time.Second {
 			t.Error("unexplained downs began at", at)

@@ -36,7 +36,16 @@ router bgp 64513
 	p.Session.Address, p.Session.Interface = netip.Addr{}, c.dev
 	p.Session.PeerASN = 0
 	e := newEngine(t)
+	p.Mode, p.Reason = bgp.Waiting, "somebody is to look at the path first"
+	found := e.until(only(p), "the router is found", func(s bgp.Status) bool { return s.Remote.IsValid() })
+	if found.State != bgp.Idle || found.Message != p.Reason || !found.Remote.Addr().IsLinkLocalUnicast() || found.Remote.Addr().Zone() != c.dev {
+		t.Errorf("while it waits: %+v", found)
+	}
+	p.Mode = bgp.Up
 	s := e.established(only(p))
+	if s.Remote != found.Remote {
+		t.Errorf("found at %s, the session is with %s", found.Remote, s.Remote)
+	}
 	if !s.Local.Addr().IsLinkLocalUnicast() || !s.Remote.Addr().IsLinkLocalUnicast() || len(s.Withheld) != 0 {
 		t.Errorf("status %+v", s)
 	}

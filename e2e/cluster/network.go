@@ -131,7 +131,7 @@ func addHost(lan netns.NsHandle, r record, h hostAddr) error {
 	if err != nil {
 		return err
 	}
-	if err := withHandle(lan, func(nl *netlink.Handle) error { return plugIn(nl, portName(h.name)) }); err != nil {
+	if err := withHandle(lan, func(nl *netlink.Handle) error { return plugIn(nl, portName(h.name), bridge) }); err != nil {
 		return err
 	}
 	if h.last > routerByteBase {
@@ -142,16 +142,21 @@ func addHost(lan netns.NsHandle, r record, h hostAddr) error {
 	return withHandle(ns, func(nl *netlink.Handle) error { return addRoutes(nl, r, h) })
 }
 
-func plugIn(nl *netlink.Handle, port string) error {
+// plugIn connects a port to one of the switch's bridges.
+func plugIn(nl *netlink.Handle, port, to string) error {
 	link, err := nl.LinkByName(port)
 	if err != nil {
 		return err
 	}
-	br, err := nl.LinkByName(bridge)
+	return errors.Join(setMaster(nl, link, to), nl.LinkSetUp(link))
+}
+
+func setMaster(nl *netlink.Handle, port netlink.Link, to string) error {
+	br, err := nl.LinkByName(to)
 	if err != nil {
 		return err
 	}
-	return errors.Join(nl.LinkSetMaster(link, br), nl.LinkSetUp(link))
+	return nl.LinkSetMaster(port, br)
 }
 
 // addRoutes gives a host the pods' networks behind the nodes (not to clients and routers: from outside, pods are reached through Services

@@ -31,6 +31,9 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 		if err := c.startDaemon(rec, apiserver(rec.plan(), rec.StateDir)); err != nil {
 			return err
 		}
+		if rec.Detached {
+			rec.Owner = rec.Processes["kube-apiserver"]
+		}
 		return c.waitAPI(ctx, rec)
 	})
 	if err != nil {

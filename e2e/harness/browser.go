@@ -189,5 +189,7 @@ func (b *Browser) Close() error {
 	_ = b.to.Close() // it ends when nobody speaks to it any more
 	_ = b.cmd.Process.Kill()
 	_ = b.cmd.Wait()
-	return os.RemoveAll(b.profile)
+	return Eventually(context.Background(), "the end of what the browser has started, which writes into its profile", func(context.Context) error {
+		return os.RemoveAll(b.profile)
+	})
 }

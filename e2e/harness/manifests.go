@@ -80,6 +80,9 @@ spec:
           readinessProbe:
             httpGet: {path: /healthz, port: 8080}
             periodSeconds: 1
+            # A busy machine is no reason to be without endpoints.
+            timeoutSeconds: 5
+            failureThreshold: 30
 `, name, replicas, extra.String(), cluster.WebImage)
 }
 

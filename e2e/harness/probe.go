@@ -1,13 +1,19 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/belfry-lb/belfry/e2e/cluster"
 )
@@ -16,6 +22,7 @@ import (
 const (
 	probeEvery   = 10 * time.Millisecond
 	probeTimeout = 250 * time.Millisecond
+	patient      = 6 * time.Second
 )
 
 // getTimeout bounds one fetch: a packet that nobody takes is lost without a word.
@@ -30,16 +37,21 @@ func Get(ctx context.Context, from *cluster.Host, at netip.AddrPort) (string, er
 
 // attempt is one connection that a Probe opened.
 type attempt struct {
-	began time.Time
-	ok    bool
-	err   error
+	began   time.Time
+	ok      bool
+	err     error
+	took    time.Duration // until it was open, or had failed
+	reply   error         // why a request on it was not answered
+	repeats int           // how often the kernel had to repeat the first packet
 }
 
 // Probe opens a new connection to an address every 10 ms and remembers which ones succeeded.
 type Probe struct {
 	cancel  context.CancelFunc
+	rest    chan struct{} // closed to open no more
 	done    chan struct{}
 	timeout time.Duration
+	asks    bool // sends a request on each connection
 
 	mu       sync.Mutex
 	attempts []attempt
@@ -47,25 +59,36 @@ type Probe struct {
 
 // StartProbe starts probing from a host; Stop ends it.
 func StartProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort) *Probe {
-	return startProbe(ctx, from, to, probeTimeout)
+	return startProbe(ctx, from, to, &Probe{timeout: probeTimeout})
 }
 
 // StartPatientProbe is StartProbe with the patience of a client that lets its kernel repeat the first packet twice: what fails
 // is what would fail for a user, however busy the machine.
 func StartPatientProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort) *Probe {
-	return startProbe(ctx, from, to, 6*time.Second)
+	return startProbe(ctx, from, to, &Probe{timeout: patient})
 }
 
-func startProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort, timeout time.Duration) *Probe {
-	ctx, cancel := context.WithCancel(ctx)
-	p := &Probe{cancel: cancel, done: make(chan struct{}), timeout: timeout}
+// StartVisits is StartPatientProbe by clients that also fetch the page, each on its connection.
+func StartVisits(ctx context.Context, from *cluster.Host, to netip.AddrPort) *Probe {
+	return startProbe(ctx, from, to, &Probe{timeout: patient, asks: true})
+}
+
+func startProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort, p *Probe) *Probe {
+	ctx, p.cancel = context.WithCancel(ctx)
+	p.done, p.rest = make(chan struct{}), make(chan struct{})
 	go p.run(ctx, from, to)
 	return p
 }
 
-// Stop ends the probing and waits for the last attempt.
+// Stop ends the probing. What has not ended yet is forgotten.
 func (p *Probe) Stop() {
 	p.cancel()
+	<-p.done
+}
+
+// Finish opens no more connections and waits until each of them has ended its own way. Stop must still be called.
+func (p *Probe) Finish() {
+	close(p.rest)
 	<-p.done
 }
 
@@ -79,6 +102,8 @@ func (p *Probe) run(ctx context.Context, from *cluster.Host, to netip.AddrPort) 
 		select {
 		case <-ctx.Done():
 			return
+		case <-p.rest:
+			return
 		case <-tick.C:
 			dials.Go(func() { p.dial(ctx, from, to) })
 		}
@@ -90,7 +115,12 @@ func (p *Probe) dial(ctx context.Context, from *cluster.Host, to netip.AddrPort)
 	dial, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	conn, err := from.Dial(dial, "tcp", to.String())
+	a := attempt{began: began, ok: err == nil, err: err, took: time.Since(began)}
 	if err == nil {
+		a.repeats = repeats(conn)
+		if p.asks {
+			a.reply = fetch(conn, p.timeout)
+		}
 		conn.Close()
 	}
 	if ctx.Err() != nil {
@@ -98,7 +128,36 @@ func (p *Probe) dial(ctx context.Context, from *cluster.Host, to netip.AddrPort)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.attempts = append(p.attempts, attempt{began, err == nil, err})
+	p.attempts = append(p.attempts, a)
+}
+
+// fetch sends a request and reads the answer to its end.
+func fetch(conn net.Conn, timeout time.Duration) error {
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(conn)
+	if err == nil && !bytes.HasPrefix(answer, []byte("HTTP/1.0 200 ")) {
+		err = fmt.Errorf("answer %.20q", answer)
+	}
+	return err
+}
+
+// repeats asks the kernel how many packets it had to send again.
+func repeats(conn net.Conn) (n int) {
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			n = int(info.Total_retrans)
+		}
+	})
+	return n
 }
 
 // Counts returns how many attempts succeeded and how many failed so far.
@@ -113,6 +172,51 @@ func (p *Probe) Counts() (ok, failed int) {
 		}
 	}
 	return ok, failed
+}
+
+// Patience tells of the attempts begun after since: how many there were, how many failed, and how many needed their first packet
+// repeated, once and more than once. A kernel repeats it after one second and after two more: who needed it once at most
+// was answered within a second or so, however busy the machine.
+type Patience struct{ Connections, Failed, Once, More int }
+
+// Patience counts what a patient probe needed of it.
+func (p *Probe) Patience(since time.Time) (out Patience) {
+	for _, a := range p.after(since) {
+		out.Connections++
+		switch {
+		case !a.ok:
+			out.Failed++
+		case a.repeats == 1:
+			out.Once++
+		case a.repeats > 1:
+			out.More++
+		}
+	}
+	return out
+}
+
+// Silent returns the longest time in which no connection was opened at the first try: from the beginning of the first
+// that was not to that of the next that was, or to the last one's.
+func (p *Probe) Silent(since time.Time) time.Duration {
+	return silent(p.after(since))
+}
+
+func silent(attempts []attempt) (longest time.Duration) {
+	var began time.Time
+	for _, a := range attempts {
+		if good := a.ok && a.repeats == 0; good == began.IsZero() {
+			continue
+		}
+		if began.IsZero() {
+			began = a.began
+			continue
+		}
+		longest, began = max(longest, a.began.Sub(began)), time.Time{}
+	}
+	if !began.IsZero() {
+		longest = max(longest, attempts[len(attempts)-1].began.Sub(began))
+	}
+	return longest
 }
 
 // Failures tells of each failed attempt when it began after since, and how it ended.

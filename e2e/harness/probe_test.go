@@ -21,12 +21,30 @@ func TestSilence(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var attempts []attempt
 			for i, c := range tc.attempts {
-				attempts = append(attempts, attempt{time.Unix(0, 0).Add(time.Duration(i) * 10 * time.Millisecond), c == 'o', nil})
+				attempts = append(attempts, attempt{began: time.Unix(0, 0).Add(time.Duration(i) * 10 * time.Millisecond), ok: c == 'o'})
 			}
 			got, err := silence(attempts, 3)
 			if (err != nil) != tc.fails || got.Lasted != tc.lasted || got.Later != tc.later {
 				t.Errorf("%+v, %v", got, err)
 			}
 		})
+	}
+}
+
+func TestSilent(t *testing.T) {
+	for attempts, want := range map[string]time.Duration{ // o at the first try, r at a later one, x never
+		"oooo": 0, "oorooo": 10 * time.Millisecond, "orrxoxoo": 30 * time.Millisecond, "oroxxoo": 20 * time.Millisecond, "ooxxx": 20 * time.Millisecond,
+	} {
+		var all []attempt
+		for i, c := range attempts {
+			a := attempt{began: time.Unix(0, 0).Add(time.Duration(i) * 10 * time.Millisecond), ok: c != 'x'}
+			if c == 'r' {
+				a.repeats = 1
+			}
+			all = append(all, a)
+		}
+		if got := silent(all); got != want {
+			t.Errorf("%s: %v, want %v", attempts, got, want)
+		}
 	}
 }

@@ -5,11 +5,8 @@ package ingress
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,11 +14,6 @@ import (
 
 	"github.com/belfry-lb/belfry/e2e/cluster"
 	"github.com/belfry-lb/belfry/e2e/harness"
-)
-
-var (
-	keep    = flag.Bool("keep", false, "leave the lab running, to look at it")
-	labName = flag.String("lab", "ingress", "name of the lab: two may run at once under two names")
 )
 
 // patience bounds the wait for anything; it is no measurement.
@@ -37,41 +29,20 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	code, err := runAll(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func runAll(m *testing.M) (code int, err error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	traefik, err := cluster.BuildPinned(ctx, "e2e/ingress/traefik", "github.com/traefik/traefik/v3/cmd/traefik", os.Stderr)
-	if err != nil {
-		return 1, err
-	}
-	lab, err = cluster.Start(ctx, cluster.Options{Name: *labName, Log: os.Stderr})
-	if err != nil {
-		return 1, err
-	}
-	if !*keep {
-		defer func() { err = errors.Join(err, lab.Down(context.WithoutCancel(ctx))) }()
-	}
-	if k8s, err = harness.Client(lab); err != nil {
-		return 1, err
-	}
-	if err := prepare(ctx, traefik); err != nil {
-		return 1, err
-	}
-	return m.Run(), nil
+	os.Exit(harness.Main(m, cluster.Options{Name: "ingress"}, prepare))
 }
 
 // prepare puts Belfry, Traefik and two backends into the lab.
-func prepare(ctx context.Context, program string) error {
+func prepare(ctx context.Context, s *harness.Stage) error {
+	lab, k8s = s.Lab, s.K8s
+	program, err := cluster.BuildPinned(ctx, "e2e/ingress/traefik", "github.com/traefik/traefik/v3/cmd/traefik", os.Stderr)
+	if err != nil {
+		return err
+	}
 	if err := errors.Join(harness.BuildImage(ctx, lab), harness.BuildWebImage(ctx, lab), loadTraefik(ctx, program)); err != nil {
+		return err
+	}
+	if err := installGatewayAPI(ctx); err != nil {
 		return err
 	}
 	if err := harness.Install(ctx, lab, fmt.Sprintf("quickstart.addresses=%s-%s", lab.Addr4(240), lab.Addr4(250))); err != nil {

@@ -15,10 +15,12 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: traefik}
 rules:
-- {apiGroups: [""], resources: [services, secrets, nodes, configmaps], verbs: [get, list, watch]}
+- {apiGroups: [""], resources: [services, secrets, nodes, configmaps, namespaces], verbs: [get, list, watch]}
 - {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch]}
 - {apiGroups: [networking.k8s.io], resources: [ingresses, ingressclasses], verbs: [get, list, watch]}
 - {apiGroups: [networking.k8s.io], resources: [ingresses/status], verbs: [update]}
+- {apiGroups: [gateway.networking.k8s.io], resources: [gatewayclasses, gateways, httproutes, grpcroutes, referencegrants, backendtlspolicies], verbs: [get, list, watch]}
+- {apiGroups: [gateway.networking.k8s.io], resources: [gatewayclasses/status, gateways/status, httproutes/status, grpcroutes/status], verbs: [update]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -56,6 +58,9 @@ spec:
         - --providers.kubernetesingress=true
         - --providers.kubernetesingress.ingressclass=traefik
         - --providers.kubernetesingress.ingressendpoint.publishedservice=default/traefik
+        - --providers.kubernetesgateway=true
+        - --providers.kubernetesgateway.statusaddress.service.namespace=default
+        - --providers.kubernetesgateway.statusaddress.service.name=traefik
         - --serverstransport.forwardingtimeouts.dialtimeout=1s
         ports: [{name: web, containerPort: 8000}]
         readinessProbe:

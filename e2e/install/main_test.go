@@ -4,12 +4,8 @@ package install
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,11 +14,6 @@ import (
 	"github.com/belfry-lb/belfry/charts/render"
 	"github.com/belfry-lb/belfry/e2e/cluster"
 	"github.com/belfry-lb/belfry/e2e/harness"
-)
-
-var (
-	keep    = flag.Bool("keep", false, "leave the lab running, to look at it")
-	labName = flag.String("lab", "install", "name of the lab: two may run at once under two names")
 )
 
 // patience bounds the wait for anything; it is no measurement.
@@ -35,32 +26,10 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	code, err := runAll(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func runAll(m *testing.M) (code int, err error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	lab, err = cluster.Start(ctx, cluster.Options{Name: *labName, Log: os.Stderr})
-	if err != nil {
-		return 1, err
-	}
-	if !*keep {
-		defer func() { err = errors.Join(err, lab.Down(context.WithoutCancel(ctx))) }()
-	}
-	if k8s, err = harness.Client(lab); err != nil {
-		return 1, err
-	}
-	if err := errors.Join(harness.BuildImage(ctx, lab), harness.BuildWebImage(ctx, lab)); err != nil {
-		return 1, err
-	}
-	return m.Run(), nil
+	os.Exit(harness.Main(m, cluster.Options{Name: "install"}, func(ctx context.Context, s *harness.Stage) error {
+		lab, k8s = s.Lab, s.K8s
+		return errors.Join(harness.BuildImage(ctx, lab), harness.BuildWebImage(ctx, lab))
+	}))
 }
 
 // within returns a context that ends with the test, or when patience does.

@@ -5,6 +5,8 @@ package router
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -31,6 +33,24 @@ func StartBIRD(ctx context.Context, p Place, conf string) (*BIRD, error) {
 // Show runs one show command of birdc.
 func (r *BIRD) Show(ctx context.Context, what string) (string, error) {
 	return r.box.run(ctx, "birdc", "-s", "/run/bird/bird.ctl", "show "+what)
+}
+
+// Freeze stops BIRD where it is; Thaw lets it go on.
+func (r *BIRD) Freeze() error { return r.signal(syscall.SIGSTOP) }
+
+// Thaw ends Freeze.
+func (r *BIRD) Thaw() error { return r.signal(syscall.SIGCONT) }
+
+func (r *BIRD) signal(s syscall.Signal) error {
+	child, err := r.box.child()
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(child)
+	if err != nil {
+		return err
+	}
+	return syscall.Kill(pid, s)
 }
 
 // Kill ends BIRD at once.

@@ -106,13 +106,19 @@ func (f *FRR) Log() (string, error) {
 }
 
 // Freeze stops bgpd where it is, as a router whose routing process hangs; Thaw lets it go on.
-func (f *FRR) Freeze(ctx context.Context) error { return f.signal(ctx, "-STOP") }
+func (f *FRR) Freeze(ctx context.Context) error { return f.signal(ctx, "-STOP", "bgpd") }
 
 // Thaw ends Freeze.
-func (f *FRR) Thaw(ctx context.Context) error { return f.signal(ctx, "-CONT") }
+func (f *FRR) Thaw(ctx context.Context) error { return f.signal(ctx, "-CONT", "bgpd") }
 
-func (f *FRR) signal(ctx context.Context, signal string) error {
-	_, err := f.box.run(ctx, "sh", "-c", "kill "+signal+" $(cat /run/frr/bgpd.pid)")
+// FreezeBFD stops bfdd where it is; ThawBFD lets it go on.
+func (f *FRR) FreezeBFD(ctx context.Context) error { return f.signal(ctx, "-STOP", "bfdd") }
+
+// ThawBFD ends FreezeBFD.
+func (f *FRR) ThawBFD(ctx context.Context) error { return f.signal(ctx, "-CONT", "bfdd") }
+
+func (f *FRR) signal(ctx context.Context, signal, daemon string) error {
+	_, err := f.box.run(ctx, "sh", "-c", "kill "+signal+" $(cat /run/frr/"+daemon+".pid)")
 	return err
 }
 

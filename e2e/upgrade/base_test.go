@@ -1,5 +1,3 @@
-//go:build soak
-
 package upgrade
 
 import (
@@ -25,7 +23,15 @@ func baseRef(ctx context.Context, root string) (string, error) {
 		return strings.TrimSpace(string(tag)), nil
 	}
 	b, err := os.ReadFile("BASE")
-	return strings.TrimSpace(string(b)), err
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(b)) {
+		if ref := strings.TrimSpace(line); ref != "" && !strings.HasPrefix(ref, "#") {
+			return ref, nil
+		}
+	}
+	return "", errors.New("the file BASE names no commit")
 }
 
 // checkOut writes the sources of the version to upgrade from into a directory, and builds its program.
@@ -49,7 +55,7 @@ func checkOut(ctx context.Context, dir string) (ref, program string, err error) 
 	}
 	program = filepath.Join(dir, "bin", "belfry")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=base", "-o", program, "./cmd/belfry")
-	build.Dir, build.Env = dir, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	build.Dir, build.Env = dir, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return ref, "", fmt.Errorf("building %s: %w: %s", ref, err, out)
 	}

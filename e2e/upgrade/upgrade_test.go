@@ -1,264 +1,131 @@
-//go:build soak
-
 package upgrade
 
 import (
-	"bufio"
 	"context"
-	"errors"
-	"flag"
 	"fmt"
-	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/belfry-lb/belfry/charts/render"
-	"github.com/belfry-lb/belfry/e2e/cluster"
 	"github.com/belfry-lb/belfry/e2e/harness"
 )
 
-var (
-	keep    = flag.Bool("keep", false, "leave the lab running, to look at it")
-	labName = flag.String("lab", "upgrade", "name of the lab: two may run at once under two names")
-)
-
 // patience bounds the wait for anything; it is no measurement.
-const patience = 10 * time.Minute
+const patience = 15 * time.Minute
 
 const services = 6
 
-// traffic is what flows while the product is replaced: new connections to every address, and one that is held to each.
-type traffic struct {
-	addresses map[string]netip.Addr
-	owners    map[string][]string
-	probes    map[string]*harness.Probe
-	client    *cluster.Host
-}
-
-func TestSoakUpgrade(t *testing.T) {
-	ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errors.New("patience is over"))
-	t.Cleanup(cancel)
-	dir := t.TempDir()
-	ref, program, err := checkOut(ctx, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lab, err := cluster.Start(ctx, cluster.Options{Name: *labName, Log: os.Stderr})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !*keep {
-		t.Cleanup(func() {
-			if err := lab.Down(context.WithoutCancel(ctx)); err != nil {
-				t.Error(err)
-			}
+// TestUpgrade replaces the product, both ways, under traffic: no new connection fails, none that is held breaks, no address
+// changes or moves.
+func TestUpgrade(t *testing.T) {
+	s := harness.NewScene(t, stage, patience)
+	f := start(s)
+	forward := append([]string{"upgrade", harness.Release, "charts/belfry", "--set", unhurried}, harness.ImageFlags()...)
+	for _, step := range []struct {
+		name string
+		args []string
+	}{
+		{"from " + base, forward},
+		{"back", []string{"rollback", harness.Release}},
+		{"forward again", forward},
+		{"the same again", append(forward, "--set", "speaker.podAnnotations.round=2", "--set", "controller.podAnnotations.round=2")},
+	} {
+		t.Run(step.name, func(t *testing.T) {
+			f.during(harness.NewScene(t, stage, patience), func(ctx context.Context) error { return helm(ctx, step.args...) })
 		})
 	}
-	k8s, err := harness.Client(lab)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const base = "localhost/belfry:base"
-	if err := errors.Join(harness.LoadProgram(ctx, lab, base, program), harness.BuildImage(ctx, lab), harness.BuildWebImage(ctx, lab)); err != nil {
-		t.Fatal(err)
-	}
-	must(t, helm(ctx, lab, "install", harness.Release, filepath.Join(dir, "charts", "belfry"), "--create-namespace",
-		"--set", "image.repository=localhost/belfry", "--set", "image.tag=base", "--set", "image.pullPolicy=Never"))
-	flow := start(ctx, t, lab, k8s)
-
-	t.Run("upgrade from "+ref, func(t *testing.T) {
-		args := append([]string{"upgrade", harness.Release, "charts/belfry"}, harness.ImageFlags()...)
-		flow.during(ctx, t, k8s, func() error { return helm(ctx, lab, args...) })
-	})
-	t.Run("rollback", func(t *testing.T) {
-		flow.during(ctx, t, k8s, func() error { return helm(ctx, lab, "rollback", harness.Release) })
-	})
-	t.Run("and forward again", func(t *testing.T) {
-		args := append([]string{"upgrade", harness.Release, "charts/belfry"}, harness.ImageFlags()...)
-		flow.during(ctx, t, k8s, func() error { return helm(ctx, lab, args...) })
-	})
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+// flow is the traffic, and where it went when it began.
+type flow struct {
+	addresses []netip.Addr
+	owners    [][]string
 }
 
-func helm(ctx context.Context, lab *cluster.Cluster, args ...string) error {
-	_, err := render.HelmWith(ctx, lab.Env(), append(args, "--namespace", harness.Namespace, "--wait", "--timeout", "5m")...)
-	return err
-}
-
-// start makes Services and lets traffic flow to them.
-func start(ctx context.Context, t *testing.T, lab *cluster.Cluster, k8s client.Client) *traffic {
-	t.Helper()
-	manifest := harness.PoolManifest(lab, "lan", 200, 239) + "---\n" + harness.Web("web", 3)
+// start makes Services and waits until each is announced by one node.
+func start(s *harness.Scene) *flow {
+	s.Helper()
+	s.Apply(harness.PoolManifest(s.Lab, "lan", 200, 239))
+	s.Apply(harness.Web("web", 3))
+	s.Must(harness.AwaitDeployment(s.Ctx, s.Lab, "default", "web"))
+	f := &flow{}
 	for i := range services {
-		manifest += "---\n" + harness.Service(name(i), "web", "", 80, 7000)
-	}
-	must(t, harness.Apply(ctx, lab, manifest))
-	must(t, harness.AwaitDeployment(ctx, lab, "default", "web"))
-	f := &traffic{addresses: map[string]netip.Addr{}, owners: map[string][]string{}, probes: map[string]*harness.Probe{}, client: lab.Client(1)}
-	for i := range services {
-		addrs, err := harness.AwaitAddresses(ctx, k8s, key(i), 1)
-		must(t, err)
-		f.addresses[name(i)] = addrs[0]
-		must(t, harness.Eventually(ctx, "a page of "+name(i), func(ctx context.Context) error {
-			_, err := harness.Get(ctx, lab.Client(1), netip.AddrPortFrom(addrs[0], 80))
-			return err
-		}))
-		must(t, harness.Eventually(ctx, "one announcer of "+name(i), func(ctx context.Context) error {
-			owners, err := harness.Owners(ctx, k8s, addrs[0])
-			if err == nil && len(owners) != 1 {
-				err = fmt.Errorf("announced by %v", owners)
-			}
-			f.owners[name(i)] = owners
-			return err
-		}))
-	}
-	for n, a := range f.addresses {
-		p := harness.StartProbe(ctx, lab.Client(1), netip.AddrPortFrom(a, 80))
-		t.Cleanup(p.Stop)
-		must(t, p.AwaitSuccesses(ctx, 50))
-		f.probes[n] = p
+		s.Apply(harness.Service(name(i), "web", "", 80, 7000))
+		a := s.Addresses(name(i), 1)[0]
+		s.Answer(s.Lab.Client(1), a, 80)
+		s.Owner(a)
+		f.addresses, f.owners = append(f.addresses, a), append(f.owners, owners(s, a))
 	}
 	return f
 }
 
 func name(i int) string { return fmt.Sprintf("s%d", i) }
 
-func key(i int) types.NamespacedName {
-	return types.NamespacedName{Namespace: "default", Name: name(i)}
+func owners(s *harness.Scene, a netip.Addr) []string {
+	s.Helper()
+	names, err := harness.Owners(s.Ctx, s.K8s, a)
+	s.Must(err)
+	return names
 }
 
 // during does something and tells what the traffic noticed of it.
-func (f *traffic) during(ctx context.Context, t *testing.T, k8s client.Client, do func() error) {
-	t.Helper()
-	before, held := map[string]int{}, map[string]*held{}
-	for n, p := range f.probes {
-		_, before[n] = p.Counts()
-		h, err := hold(ctx, f.client, netip.AddrPortFrom(f.addresses[n], 7000))
-		must(t, err)
-		t.Cleanup(h.stop)
-		held[n] = h
+func (f *flow) during(s *harness.Scene, do func(context.Context) error) {
+	s.Helper()
+	from := s.Lab.Client(1)
+	var echoes []netip.AddrPort
+	var visits []*harness.Probe
+	for _, a := range f.addresses {
+		echoes = append(echoes, netip.AddrPortFrom(a, 7000))
+		p := harness.StartVisits(s.Ctx, from, netip.AddrPortFrom(a, 80))
+		s.Cleanup(p.Stop)
+		visits = append(visits, p)
 	}
+	held, err := harness.Hold(s.Ctx, from, 2*services, echoes...)
+	s.Must(err)
+	s.Cleanup(held.Stop)
 	began := time.Now()
-	must(t, do())
-	took, lost, broken, connections := time.Since(began), 0, 0, 0
-	for n, p := range f.probes {
+	s.Must(do(s.Ctx))
+	took := time.Since(began)
+	for i, p := range visits {
 		ok, _ := p.Counts()
-		must(t, p.AwaitSuccesses(ctx, ok+100)) // what the end of it did shows in connections after it
-		ok, failed := p.Counts()
-		connections += ok
-		lost += failed - before[n]
-		if err := held[n].failure(ctx); err != nil {
-			broken++
-			t.Logf("the connection held to %s broke: %v", n, err)
+		s.Must(p.AwaitSuccesses(s.Ctx, ok+100)) // what the end of it did shows in connections after it
+		p.Finish()
+		t := p.Tally(time.Time{})
+		if s.Logf("%s: %s", f.addresses[i], t); t.Lost() > 0 || t.Resets() > 0 {
+			s.Errorf("%s: %s", f.addresses[i], t)
 		}
 	}
-	t.Logf("it took %d ms; of %d new connections so far %d failed in this part; of %d held ones %d broke", took.Milliseconds(), connections, lost, len(held), broken)
-	if lost > 0 || broken > 0 {
-		t.Errorf("%d new connections failed, %d held ones broke", lost, broken)
+	lost := held.Lost(s.Ctx)
+	s.Logf("it took %d ms; of %d held connections %d were lost", took.Milliseconds(), held.Count(), len(lost))
+	for _, err := range lost {
+		s.Error(err)
 	}
-	for i := range services {
-		addrs, err := harness.AwaitAddresses(ctx, k8s, key(i), 1)
-		must(t, err)
-		owners, err := harness.Owners(ctx, k8s, f.addresses[name(i)])
-		must(t, err)
-		if addrs[0] != f.addresses[name(i)] {
-			t.Errorf("%s became %s", f.addresses[name(i)], addrs[0])
+	f.stayed(s)
+	f.story(s)
+}
+
+// stayed checks that every Service has its address, and every address its node.
+func (f *flow) stayed(s *harness.Scene) {
+	s.Helper()
+	for i, a := range f.addresses {
+		addrs, err := harness.AwaitAddresses(s.Ctx, s.K8s, types.NamespacedName{Namespace: "default", Name: name(i)}, 1)
+		s.Must(err)
+		if addrs[0] != a {
+			s.Errorf("%s became %s", a, addrs[0])
 		}
-		if diff := cmp.Diff(f.owners[name(i)], owners); diff != "" {
-			t.Errorf("%s moved (-before +after):\n%s", addrs[0], diff)
+		if diff := cmp.Diff(f.owners[i], owners(s, a)); diff != "" {
+			s.Errorf("%s moved (-before +after):\n%s", a, diff)
 		}
 	}
 }
 
-// held is a connection on which a line goes out and comes back again and again.
-type held struct {
-	conn   net.Conn
-	cancel context.CancelFunc
-	done   chan struct{}
-
-	mu    sync.Mutex
-	lines int
-	err   error
-}
-
-func hold(ctx context.Context, from *cluster.Host, to netip.AddrPort) (*held, error) {
-	conn, err := from.Dial(ctx, "tcp", to.String())
-	if err != nil {
-		return nil, err
+// story shows, where something went wrong, what the speakers that run now have to say about it.
+func (f *flow) story(s *harness.Scene) {
+	s.Helper()
+	if s.Failed() {
+		s.Log(s.Kubectl("--namespace", harness.Namespace, "logs", "--selector", "app.kubernetes.io/component=speaker", "--prefix", "--tail=200"))
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	h := &held{conn: conn, cancel: cancel, done: make(chan struct{})}
-	go h.run(ctx)
-	return h, nil
-}
-
-func (h *held) run(ctx context.Context) {
-	defer close(h.done)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	answers := bufio.NewReader(h.conn)
-	for n := 0; ; n++ {
-		_, err := fmt.Fprintln(h.conn, n)
-		if err == nil {
-			_, err = answers.ReadString('\n')
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		h.mu.Lock()
-		h.lines, h.err = h.lines+1, err
-		h.mu.Unlock()
-		if err != nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// failure waits for more answers, which a connection that hangs does not give, and returns why there are none.
-func (h *held) failure(ctx context.Context) error {
-	state := func() (int, error) {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return h.lines, h.err
-	}
-	from, err := state()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, errors.New("no answer any more"))
-	defer cancel()
-	var ended error
-	waited := harness.Eventually(ctx, "answers", func(context.Context) error {
-		now, err := state()
-		if ended = err; err == nil && now < from+5 {
-			return fmt.Errorf("%d lines", now-from)
-		}
-		return nil
-	})
-	return errors.Join(ended, waited)
-}
-
-func (h *held) stop() {
-	h.cancel()
-	h.conn.Close()
-	<-h.done
 }

@@ -23,9 +23,6 @@ import (
 	"github.com/belfry-lb/belfry/api/v1beta1"
 )
 
-// pageSize is how many objects are asked for at once.
-const pageSize = 2000
-
 // cluster is an API server to ask.
 type cluster struct {
 	config *rest.Config
@@ -34,7 +31,7 @@ type cluster struct {
 	scheme *runtime.Scheme
 }
 
-// lister fills a list.
+// lister fills a list, as client.Client.List does. All of it is asked for at once: so the API server answers from its memory.
 type lister func(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error
 
 // connect reads the kubeconfig. Nothing is asked of the API server, not even what it serves: the kinds are known.
@@ -92,30 +89,6 @@ func scopeOf(gvk schema.GroupVersionKind) meta.RESTScope {
 		return meta.RESTScopeRoot
 	}
 	return meta.RESTScopeNamespace
-}
-
-// list reads a list page by page, so that no answer is too large.
-func (c *cluster) list(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
-	empty, ok := list.DeepCopyObject().(client.ObjectList)
-	if !ok {
-		return fmt.Errorf("listing %T: it is no list", list)
-	}
-	var all []runtime.Object
-	for next := ""; ; {
-		page, _ := empty.DeepCopyObject().(client.ObjectList) // of the same type
-		if err := c.client.List(ctx, page, append(slices.Clip(opts), client.Limit(pageSize), client.Continue(next))...); err != nil {
-			return err
-		}
-		items, err := meta.ExtractList(page)
-		if err != nil {
-			return fmt.Errorf("reading %T: %w", list, err)
-		}
-		all = append(all, items...)
-		if next = page.GetContinue(); next == "" {
-			list.SetResourceVersion(page.GetResourceVersion())
-			return meta.SetList(list, all)
-		}
-	}
 }
 
 // ownKinds lists the kinds of our group, by name.

@@ -51,16 +51,16 @@ func (a *app) diagnose(ctx context.Context, c *cluster) (explain.Cluster, error)
 	unread := make([]string, 6)
 	var all errgroup.Group
 	all.Go(func() error {
-		facts, notThere = gatherer{timed.list, a.system, a.now}.facts(ctx, needEndpoints)
+		facts, notThere = gatherer{timed.client.List, a.system, a.now}.facts(ctx, needEndpoints)
 		if notThere != nil && !strings.Contains(notThere.Error(), "is Belfry installed?") {
 			return notThere
 		}
 		return nil
 	})
-	all.Go(func() error { return optional(&unread[0], "Deployments", c.list(ctx, &s.deployments)) })
-	all.Go(func() error { return optional(&unread[1], "DaemonSets", c.list(ctx, &s.daemonSets)) })
+	all.Go(func() error { return optional(&unread[0], "Deployments", c.client.List(ctx, &s.deployments)) })
+	all.Go(func() error { return optional(&unread[1], "DaemonSets", c.client.List(ctx, &s.daemonSets)) })
 	all.Go(func() error {
-		return optional(&unread[2], "Leases of nodes", c.list(ctx, &s.leases, client.InNamespace(corev1.NamespaceNodeLease)))
+		return optional(&unread[2], "Leases of nodes", c.client.List(ctx, &s.leases, client.InNamespace(corev1.NamespaceNodeLease)))
 	})
 	all.Go(func() error {
 		return optional(&unread[3], "namespace "+a.system, c.client.Get(ctx, types.NamespacedName{Name: a.system}, &s.namespace))

@@ -31,7 +31,7 @@ func (a *app) newDrain() *cobra.Command {
 		Short: "Have a node hand over all addresses and announce nothing",
 		Long: "Sets the taint " + v1beta1.Drain + ":NoSchedule on the node and waits until its speaker announces nothing. Pods stay where they are;\n" +
 			"new ones that do not tolerate the taint go elsewhere. Needs the right to patch nodes.",
-		GroupID: groupDo, Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeNodes,
+		GroupID: groupDo, Args: cobra.ExactArgs(1), ValidArgsFunction: onlyFirst(a.completeNames(kindNames()["node"])),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.drain(cmd.Context(), args[0], dryRun, noWait, timeout)
 		},
@@ -48,7 +48,7 @@ func (a *app) newUndrain() *cobra.Command {
 		Use:     "undrain NODE",
 		Short:   "Let a drained node announce again",
 		Long:    "Removes the taint and the annotation " + v1beta1.Drain + " from the node. Needs the right to patch nodes.",
-		GroupID: groupDo, Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeNodes,
+		GroupID: groupDo, Args: cobra.ExactArgs(1), ValidArgsFunction: onlyFirst(a.completeNames(kindNames()["node"])),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.undrain(cmd.Context(), args[0], dryRun) },
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "change nothing")
@@ -65,7 +65,7 @@ func (a *app) drain(ctx context.Context, name string, dryRun, noWait bool, timeo
 		return err
 	}
 	if dryRun {
-		f, err := gatherer{c.list, a.system, a.now}.facts(ctx, needEndpoints)
+		f, err := gatherer{c.client.List, a.system, a.now}.facts(ctx, needEndpoints)
 		if err != nil {
 			return err
 		}
@@ -118,7 +118,7 @@ func (a *app) tellSuccessors(ctx context.Context, c *cluster, had []string) erro
 		return nil
 	}
 	var statuses v1beta1.SpeakerStatusList
-	if err := c.list(ctx, &statuses); err != nil {
+	if err := c.client.List(ctx, &statuses); err != nil {
 		return fmt.Errorf("listing SpeakerStatuses: %w", err)
 	}
 	for i := range statuses.Items {

@@ -19,9 +19,8 @@ import (
 
 // subject is what is to be explained.
 type subject struct {
-	kind      string // "svc", "ip", "node", "pool", "peer"
-	name      string
-	namespace string
+	kind string // one of explainable
+	types.NamespacedName
 }
 
 func (a *app) newExplain() *cobra.Command {
@@ -32,7 +31,7 @@ func (a *app) newExplain() *cobra.Command {
 		Example: `  kubectl belfry explain svc/web -n shop
   kubectl belfry explain ip/192.0.2.10
   kubectl belfry explain node/worker-1`,
-		GroupID: groupAsk, Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSubjects,
+		GroupID: groupAsk, Args: cobra.ExactArgs(1), ValidArgsFunction: onlyFirst(a.completeSubjects(explainable()...)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.subjectOf(args[0])
 			if err != nil {
@@ -52,32 +51,12 @@ func (a *app) newExplain() *cobra.Command {
 	return cmd
 }
 
-// subjectOf reads KIND/NAME; a Service may be written NAMESPACE/NAME too.
-func (a *app) subjectOf(arg string) (subject, error) {
-	kind, name, ok := strings.Cut(arg, "/")
-	if !ok || name == "" {
-		return subject{}, fmt.Errorf("%q is no KIND/NAME: write svc/NAME, ip/ADDRESS, node/NAME, pool/NAME or peer/NAME", arg)
-	}
-	s := subject{name: name}
-	switch strings.ToLower(kind) {
-	case "svc", "service", "services":
-		s.kind = "svc"
-		var err error
-		s.namespace, err = a.namespace(true)
+func (a *app) subjectOf(arg string) (s subject, err error) {
+	if s.kind, s.NamespacedName, err = a.named(arg, explainable()); err != nil {
 		return s, err
-	case "ip", "address":
-		s.kind = "ip"
-		if _, err := netip.ParseAddr(name); err != nil {
-			return s, fmt.Errorf("%q is no address", name)
-		}
-	case "node", "nodes", "no":
-		s.kind = "node"
-	case "pool", "ippool", "ipaddresspool":
-		s.kind = "pool"
-	case "peer", "bgppeer":
-		s.kind = "peer"
-	default:
-		return s, fmt.Errorf("%q cannot be explained: write svc/NAME, ip/ADDRESS, node/NAME, pool/NAME or peer/NAME", arg)
+	}
+	if _, err := netip.ParseAddr(s.Name); s.kind == "ip" && err != nil {
+		return s, fmt.Errorf("%q is no address", s.Name)
 	}
 	return s, nil
 }
@@ -87,42 +66,30 @@ func (a *app) explain(ctx context.Context, s subject) (explain.Explanation, erro
 	if err != nil {
 		return explain.Explanation{}, err
 	}
-	g := gatherer{c.list, a.system, a.now}
-	if s.kind != "svc" {
-		f, err := g.facts(ctx, needEndpoints)
-		if err != nil {
-			return explain.Explanation{}, err
-		}
-		return explainIn(explain.Look(f), s), nil
+	f, err := gatherer{c.client.List, a.system, a.now}.facts(ctx, needEndpoints)
+	if err == nil && s.kind == "svc" {
+		err = a.addUntyped(ctx, c, &f, s.NamespacedName)
 	}
-	f, err := g.facts(ctx, needServices)
 	if err != nil {
 		return explain.Explanation{}, err
 	}
-	key := types.NamespacedName{Namespace: s.namespace, Name: s.name}
-	if err := a.addUntyped(ctx, c, &f, key); err != nil {
-		return explain.Explanation{}, err
-	}
-	if err := g.endpointsOf(ctx, &f, key); err != nil {
-		return explain.Explanation{}, err
-	}
-	return explain.Look(f).Service(key), nil
+	return explainIn(explain.Look(f), s), nil
 }
 
 // explainIn answers from what has been looked at.
 func explainIn(v *explain.View, s subject) explain.Explanation {
 	switch s.kind {
 	case "svc":
-		return v.Service(types.NamespacedName{Namespace: s.namespace, Name: s.name})
+		return v.Service(s.NamespacedName)
 	case "ip":
-		a, _ := netip.ParseAddr(s.name) // subjectOf has looked
+		a, _ := netip.ParseAddr(s.Name) // subjectOf has looked
 		return v.Address(a)
 	case "node":
-		return v.Node(s.name)
+		return v.Node(s.Name)
 	case "peer":
-		return v.Peer(s.name)
+		return v.Peer(s.Name)
 	}
-	return v.Pool(s.name)
+	return v.Pool(s.Name)
 }
 
 func (a *app) printExplanation(e explain.Explanation) error {

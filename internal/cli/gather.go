@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -146,28 +145,6 @@ func (g gatherer) readIfAllowed(ctx context.Context, l client.ObjectList, opts .
 func plural(l client.ObjectList) string {
 	name := fmt.Sprintf("%T", l)
 	return strings.TrimSuffix(name[strings.LastIndex(name, ".")+1:], "List") + "s"
-}
-
-// endpointsOf adds the endpoints of one Service and of those that share an address with it.
-func (g gatherer) endpointsOf(ctx context.Context, f *explain.Facts, key types.NamespacedName) error {
-	i := slices.IndexFunc(f.Services, func(s explain.Service) bool { return keyOf(s.Object) == key })
-	if i < 0 {
-		return nil
-	}
-	held := spec.ParseService(f.Services[i].Object).Held
-	for j := range f.Services {
-		s := &f.Services[j]
-		shares := slices.ContainsFunc(spec.ParseService(s.Object).Held, func(a netip.Addr) bool { return slices.Contains(held, a) })
-		if j != i && !shares {
-			continue
-		}
-		var list discoveryv1.EndpointSliceList
-		if err := g.read(ctx, &list, client.InNamespace(s.Object.Namespace), client.MatchingLabels{discoveryv1.LabelServiceName: s.Object.Name}); err != nil {
-			return err
-		}
-		s.Endpoints = spec.ParseEndpoints(list.Items)
-	}
-	return nil
 }
 
 // join puts together what was read.

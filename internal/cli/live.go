@@ -58,7 +58,7 @@ type live struct {
 func (a *app) newLive(ctx context.Context, c *cluster, what need) (*live, error) {
 	// What may not be read, and kinds that the API server does not know, are found out before they are watched: a watch
 	// would wait for them for ever.
-	if _, err := (gatherer{c.list, a.system, a.now}).facts(ctx, what); err != nil {
+	if _, err := (gatherer{c.client.List, a.system, a.now}).facts(ctx, what); err != nil {
 		return nil, err
 	}
 	store, err := a.newStore(c)
@@ -174,7 +174,7 @@ func (l *live) wait(ctx context.Context) bool {
 func (l *live) lister(c *cluster, store cache.Cache, watched []client.Object) lister {
 	return func(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
 		if _, once := list.(*networkingv1.ServiceCIDRList); once || !holds(watched, list) {
-			return c.list(ctx, list, opts...)
+			return c.client.List(ctx, list, opts...)
 		}
 		return store.List(ctx, list, client.UnsafeDisableDeepCopy)
 	}

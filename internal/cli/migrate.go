@@ -19,7 +19,7 @@ import (
 // migration is what the flags of migrate say.
 type migration struct {
 	system                  string // whose configuration is read
-	files                   []string
+	files, values           []string
 	output                  string
 	apply, rollback, dryRun bool
 	timeout, settle         time.Duration
@@ -39,6 +39,7 @@ func (a *app) newMigrate() *cobra.Command {
 			"With --apply it carries the steps out, from MetalLB only. It may be stopped at any moment: started again it goes on where\n" +
 			"the cluster stands. --rollback goes back the same way.",
 		Example: `  kubectl belfry migrate metallb -f metallb.yaml > belfry.yaml
+  kubectl belfry migrate metallb --values values.yaml
   kubectl belfry migrate metallb --apply --dry-run
   kubectl belfry migrate metallb --apply
   kubectl belfry migrate metallb --rollback`,
@@ -53,6 +54,7 @@ func (a *app) newMigrate() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringSliceVarP(&m.files, "filename", "f", nil, "file, folder or URL with the other's objects; - for the standard input (default: those in the cluster)")
+	f.StringSliceVar(&m.values, "values", nil, "file with values of MetalLB's chart; the cluster is not read then. Several: the later ones win, as with helm")
 	f.StringVarP(&m.output, "output", "o", "yaml", "yaml")
 	f.BoolVar(&m.apply, "apply", false, "change over, step by step")
 	f.BoolVar(&m.rollback, "rollback", false, "go back to the other load balancer, step by step")
@@ -60,6 +62,8 @@ func (a *app) newMigrate() *cobra.Command {
 	f.DurationVar(&m.timeout, "timeout", 2*time.Minute, "how long one step may be waited for")
 	f.DurationVar(&m.settle, "settle", 10*time.Second, "with --rollback: how long an old speaker must be ready before the next node follows")
 	cmd.MarkFlagsMutuallyExclusive("apply", "rollback")
+	cmd.MarkFlagsMutuallyExclusive("values", "apply")
+	cmd.MarkFlagsMutuallyExclusive("values", "rollback")
 	return cmd
 }
 
@@ -69,18 +73,23 @@ func (m migration) check() error {
 		return fmt.Errorf("-o %s: write yaml", m.output)
 	case m.moves() && m.system != metalLB:
 		return fmt.Errorf("only the change-over from MetalLB can be carried out; of %s the configuration is printed", m.system)
+	case len(m.values) > 0 && m.system != metalLB:
+		return errors.New("--values is for the values of MetalLB's chart")
 	case m.dryRun && !m.moves():
 		return errors.New("--dry-run goes with --apply or --rollback; without them nothing is written anyway")
 	}
 	return nil
 }
 
+// live tells whether the configuration is read from the cluster.
+func (m migration) live() bool { return len(m.files)+len(m.values) == 0 }
+
 func (m migration) moves() bool { return m.apply || m.rollback }
 
 func (a *app) migrate(ctx context.Context, m migration) error {
 	var c *cluster
 	var err error
-	if len(m.files) == 0 || m.moves() {
+	if m.live() || m.moves() {
 		if c, err = a.connect(); err != nil {
 			return err
 		}
@@ -98,7 +107,7 @@ func (a *app) migrate(ctx context.Context, m migration) error {
 // printMigration prints what can be applied on the standard output, and all that is for people on the other.
 func (a *app) printMigration(system string, o other) error {
 	r := o.result
-	if len(r.Objects) == 0 && len(r.Notes) == 0 {
+	if len(r.Objects)+len(r.Notes)+len(r.Values) == 0 {
 		return errors.New("nothing was found that could be turned into Belfry's configuration")
 	}
 	var out strings.Builder
@@ -133,7 +142,7 @@ func (a *app) tellNotes(r migrate.Result) {
 	if len(r.Values) > 0 {
 		fmt.Fprintln(w, "Values for Belfry's chart:")
 		for _, path := range slices.Sorted(maps.Keys(r.Values)) {
-			fmt.Fprintf(w, "  --set %s=%v\n", path, r.Values[path])
+			fmt.Fprintln(w, " ", migrate.Flag(path, r.Values[path]))
 		}
 	}
 	if len(r.Secrets) > 0 {

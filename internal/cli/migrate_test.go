@@ -32,7 +32,11 @@ func TestMigrateCorpus(t *testing.T) {
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
 		t.Run(name, func(t *testing.T) {
-			out, errOut, err := run("migrate", systemOf(name), "-f", file)
+			from := "-f"
+			if strings.HasPrefix(name, "values-") {
+				from = "--values"
+			}
+			out, errOut, err := run("migrate", systemOf(name), from, file)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -63,12 +64,8 @@ func kindsOf(system string) []resourceOf {
 
 // readOther reads the other's configuration from files, or else from the cluster.
 func (a *app) readOther(ctx context.Context, c *cluster, m migration) (other, error) {
-	if len(m.files) > 0 {
-		objects, err := a.readObjects(m.files, true)
-		if err != nil {
-			return other{}, err
-		}
-		return other{result: migrate.From(objects)}, nil
+	if !m.live() {
+		return a.readFiles(m)
 	}
 	d, err := dynamic.NewForConfig(c.config)
 	if err != nil {
@@ -89,6 +86,26 @@ func (a *app) readOther(ctx context.Context, c *cluster, m migration) (other, er
 	}
 	o.result = migrate.From(append(objects, more...))
 	return o, nil
+}
+
+func (a *app) readFiles(m migration) (other, error) {
+	objects, err := a.readObjects(m.files, true)
+	if err != nil || len(m.values) == 0 {
+		return other{result: migrate.From(objects)}, err
+	}
+	texts := make([]string, len(m.values))
+	for i, file := range m.values {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return other{}, fmt.Errorf("reading values: %w", err)
+		}
+		texts[i] = string(b)
+	}
+	chart, err := migrate.ChartValues(texts...)
+	if err != nil {
+		return other{}, err
+	}
+	return other{result: migrate.From(append(objects, chart))}, nil
 }
 
 // listOf lists a kind; nothing where the API server does not know it.
@@ -130,7 +147,7 @@ func (c *cluster) programsOf(ctx context.Context, system string, o *other) ([]*u
 		if o.nodes, err = c.nodesNamed(ctx, w.runsOn()); err != nil {
 			return nil, err
 		}
-		out, err := c.configMaps(ctx, w.namespace(), "config", "bgpextras")
+		out, err := c.configMaps(ctx, w.namespace(), w.configMaps()...)
 		if err != nil {
 			return nil, err
 		}
@@ -142,7 +159,7 @@ func (c *cluster) programsOf(ctx context.Context, system string, o *other) ([]*u
 
 func (c *cluster) nodesNamed(ctx context.Context, names []string) ([]corev1.Node, error) {
 	var list corev1.NodeList
-	if err := c.list(ctx, &list); err != nil {
+	if err := c.client.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("listing Nodes: %w", err)
 	}
 	return slices.DeleteFunc(list.Items, func(n corev1.Node) bool { return !slices.Contains(names, n.Name) }), nil
@@ -188,7 +205,7 @@ type workloads struct {
 // workloadsOf finds MetalLB's, however it was installed.
 func (c *cluster) workloadsOf(ctx context.Context) (w workloads, err error) {
 	var deployments appsv1.DeploymentList
-	if err := c.list(ctx, &deployments); err != nil {
+	if err := c.client.List(ctx, &deployments); err != nil {
 		return w, fmt.Errorf("listing Deployments: %w", err)
 	}
 	for _, d := range deployments.Items {
@@ -197,7 +214,7 @@ func (c *cluster) workloadsOf(ctx context.Context) (w workloads, err error) {
 		}
 	}
 	var daemons appsv1.DaemonSetList
-	if err := c.list(ctx, &daemons); err != nil {
+	if err := c.client.List(ctx, &daemons); err != nil {
 		return w, fmt.Errorf("listing DaemonSets: %w", err)
 	}
 	for _, d := range daemons.Items {
@@ -212,7 +229,7 @@ func (c *cluster) workloadsOf(ctx context.Context) (w workloads, err error) {
 		return w, nil
 	}
 	var pods corev1.PodList
-	if err := c.list(ctx, &pods, client.InNamespace(w.namespace())); err != nil {
+	if err := c.client.List(ctx, &pods, client.InNamespace(w.namespace())); err != nil {
 		return w, fmt.Errorf("listing Pods: %w", err)
 	}
 	w.pods = pods.Items
@@ -241,6 +258,19 @@ func (w workloads) namespace() string {
 		}
 	}
 	return ""
+}
+
+// configMaps are those that hold MetalLB's configuration, by name.
+func (w workloads) configMaps() []string {
+	names := []string{"config", "bgpextras"}
+	for _, d := range w.controllers {
+		for _, c := range d.Spec.Template.Spec.Containers {
+			if name := migrate.ConfigMapOf(c.Args); name != "" && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 func (w workloads) objects() (out []*unstructured.Unstructured, err error) {

@@ -64,7 +64,7 @@ func (m *move) stand(ctx context.Context) (*standing, error) {
 		s.Missing, s.Controller = []string{"CustomResourceDefinition of Belfry"}, s.workloads.assigns()
 		return s, nil
 	}
-	if s.facts, err = (gatherer{m.list, m.app.system, m.time}).facts(ctx, needEndpoints); err != nil {
+	if s.facts, err = (gatherer{m.client.List, m.app.system, m.time}).facts(ctx, needEndpoints); err != nil {
 		return nil, err
 	}
 	if err := m.standObjects(ctx, s); err != nil {

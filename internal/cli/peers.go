@@ -33,7 +33,7 @@ func (a *app) newPeers() *cobra.Command {
 			for _, r := range peerRows(f) {
 				t.add(plain("%s", r.Name), plain("%s", r.Node), plain("%s", r.Remote), number(r.PeerASN),
 					good(r.State == v1beta1.SessionEstablished, r.State, r.State), since(f.Now, r.Since), plain("%d/%d", r.RoutesSent, r.RoutesWanted), bfdCell(r.BFD),
-					plain("%d", r.Flaps), plain("%s", r.Reason), plain("%s", r.Local), number(r.LocalASN), plain("%ds", r.HoldTime),
+					plain("%d", r.Flaps), plain("%s", r.Reason), plain("%s", r.Local), number(r.LocalASN), seconds(r.HoldTime),
 					plain("%s", families(r.Families)), plain("%s", families(r.GracefulRestart)), plain("%s", r.Message))
 			}
 			return t
@@ -57,6 +57,11 @@ func peerRows(f explain.Facts) []peerRow {
 	}
 	slices.SortFunc(rows, func(a, b peerRow) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Node, b.Node)) })
 	return rows
+}
+
+// wrong tells whether the session should be established and is not.
+func (r peerRow) wrong() bool {
+	return r.State != v1beta1.SessionEstablished && !explain.Asked(spec.Reason(r.Reason))
 }
 
 func number(n int64) cell {
@@ -116,6 +121,13 @@ func millis(n int32) cell {
 	return plain("%dms", n)
 }
 
+func seconds(n int32) cell {
+	if n == 0 {
+		return cell{}
+	}
+	return plain("%ds", n)
+}
+
 // routeRow is one prefix that one node tells, or should tell, one router.
 type routeRow struct {
 	Prefix      string `json:"prefix"`
@@ -144,7 +156,8 @@ func (a *app) newRoutes() *cobra.Command {
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&node, "node", "", "of this node only")
 			cmd.Flags().StringVar(&peer, "peer", "", "to this peer only")
-			must(cmd.RegisterFlagCompletionFunc("node", a.completeNodes))
+			must(cmd.RegisterFlagCompletionFunc("node", a.completeNames(kindNames()["node"])))
+			must(cmd.RegisterFlagCompletionFunc("peer", a.completeNames(kindNames()["peer"])))
 		},
 	})
 }

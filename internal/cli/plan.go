@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/resource"
 
 	"github.com/belfry-lb/belfry/internal/explain"
@@ -46,7 +45,8 @@ func (a *app) newPlan() *cobra.Command {
 	o.addFlag(cmd, "json", "yaml")
 	cmd.Flags().StringSliceVarP(&files, "filename", "f", nil, "file, folder or URL with objects; - for the standard input")
 	cmd.Flags().BoolVarP(&recursive, "recursive", "R", false, "look into folders of folders too")
-	cmd.Flags().StringSliceVar(&gone, "delete", nil, "object that would be deleted: svc/NAME, pool/NAME, l2adv/NAME, reservation/NAME, node/NAME")
+	cmd.Flags().StringSliceVar(&gone, "delete", nil, "object that would be deleted, KIND/NAME: "+strings.Join(deletable(), ", "))
+	must(cmd.RegisterFlagCompletionFunc("delete", a.completeSubjects(deletable()...)))
 	return cmd
 }
 
@@ -109,23 +109,26 @@ func (a *app) readObjects(files []string, recursive bool) ([]*unstructured.Unstr
 	return out, nil
 }
 
-// edit returns the facts as they would be.
+// edit returns the facts as they would be. What kubectl apply would refuse is an error.
 func (a *app) edit(f explain.Facts, objects []*unstructured.Unstructured, gone []string) (explain.Facts, error) {
 	for _, u := range objects {
 		o, err := typed(u)
-		if err == nil {
-			f, err = f.Apply(o)
+		if err != nil && !runtime.IsNotRegisteredError(err) {
+			return f, fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)
 		}
+		changed, err := f.Apply(o)
 		if err != nil {
-			fmt.Fprintf(a.io.ErrOut, "%s %s is passed over: %v\n", u.GetKind(), u.GetName(), err)
+			fmt.Fprintf(a.io.ErrOut, "%s %s is passed over: it decides nothing about addresses\n", u.GetKind(), u.GetName())
+			continue
 		}
+		f = changed
 	}
 	for _, arg := range gone {
-		r, err := a.refOf(arg)
+		kind, key, err := a.named(arg, deletable())
 		if err != nil {
-			return f, err
+			return f, fmt.Errorf("--delete %w", err)
 		}
-		if f, err = f.Delete(r); err != nil {
+		if f, err = f.Delete(explain.Ref{Kind: kindNames()[kind].Kind, NamespacedName: key}); err != nil {
 			return f, err
 		}
 	}
@@ -140,43 +143,9 @@ func typed(u *unstructured.Unstructured) (runtime.Object, error) {
 	}
 	o, err := scheme.New(u.GroupVersionKind())
 	if err != nil {
-		return nil, fmt.Errorf("%s decides nothing about addresses", u.GroupVersionKind().GroupKind())
+		return nil, err
 	}
 	return o, runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(u.Object, o, true)
-}
-
-func (a *app) refOf(arg string) (explain.Ref, error) {
-	kind, name, ok := strings.Cut(arg, "/")
-	if !ok || name == "" {
-		return explain.Ref{}, fmt.Errorf("--delete %s: write KIND/NAME", arg)
-	}
-	r := explain.Ref{NamespacedName: types.NamespacedName{Name: name}}
-	namespaced := false
-	switch strings.ToLower(kind) {
-	case "svc", "service", "services":
-		r.Kind, namespaced = "Service", true
-	case "reservation", "ipres", "ipreservation":
-		r.Kind, namespaced = "IPReservation", true
-	case "pool", "ippool", "ipaddresspool":
-		r.Kind = "IPAddressPool"
-	case "bgpadv", "bgpadvertisement":
-		r.Kind = "BGPAdvertisement"
-	case "peer", "bgppeer":
-		r.Kind = "BGPPeer"
-	case "community":
-		r.Kind = "Community"
-	case "bfdprofile":
-		r.Kind = "BFDProfile"
-	case "l2adv", "l2advertisement":
-		r.Kind = "L2Advertisement"
-	case "node", "no":
-		r.Kind = "Node"
-	default:
-		return r, fmt.Errorf("--delete %s: write svc/NAME, pool/NAME, l2adv/NAME, bgpadv/NAME, peer/NAME, community/NAME, bfdprofile/NAME, reservation/NAME or node/NAME", arg)
-	}
-	var err error
-	r.Namespace, err = a.namespace(namespaced)
-	return r, err
 }
 
 func (a *app) printChanges(changes []explain.Change) error {

@@ -135,7 +135,7 @@ func (a *app) fill(ctx context.Context, c *cluster, b *bundle) error {
 	for _, x := range a.collections(c) {
 		var list unstructured.UnstructuredList
 		list.SetGroupVersionKind(x.kind.GroupVersion().WithKind(x.kind.Kind + "List"))
-		if err := c.list(ctx, &list, x.opts...); err != nil {
+		if err := c.client.List(ctx, &list, x.opts...); err != nil {
 			b.lacks(x.file, err)
 			continue
 		}
@@ -175,7 +175,7 @@ func (b *bundle) concerns(e unstructured.Unstructured) bool {
 // addPods adds what Belfry's Pods say: their logs, those before a restart too, and their metrics.
 func (a *app) addPods(ctx context.Context, c *cluster, b *bundle) error {
 	var pods corev1.PodList
-	if err := c.list(ctx, &pods, client.InNamespace(a.system), client.MatchingLabels{"app.kubernetes.io/name": "belfry"}); err != nil {
+	if err := c.client.List(ctx, &pods, client.InNamespace(a.system), client.MatchingLabels{"app.kubernetes.io/name": "belfry"}); err != nil {
 		b.lacks("Pods", err)
 		return nil
 	}

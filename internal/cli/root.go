@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
@@ -54,7 +55,7 @@ func New(streams genericiooptions.IOStreams, version string) *cobra.Command {
 		version: version, now: time.Now, style: styleFor(streams.Out),
 	}
 	root := &cobra.Command{
-		Use:           "kubectl belfry",
+		Use:           "kubectl-belfry",
 		Short:         "Ask Belfry why, and what if",
 		Long:          "Shows what Belfry does in a cluster and explains why: which Service has which address, who announces it, and what stands in the way.",
 		SilenceUsage:  true,
@@ -64,16 +65,19 @@ func New(streams genericiooptions.IOStreams, version string) *cobra.Command {
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
-	root.CompletionOptions.HiddenDefaultCmd = false
 	a.flags.AddFlags(root.PersistentFlags())
 	root.PersistentFlags().StringVar(&a.system, "belfry-namespace", "belfry-system", "namespace in which Belfry is installed")
-	must(root.RegisterFlagCompletionFunc("namespace", a.completeNamespaces))
+	for _, flag := range []string{"namespace", "belfry-namespace"} {
+		must(root.RegisterFlagCompletionFunc(flag, a.completeNames(corev1.SchemeGroupVersion.WithKind("Namespace"))))
+	}
+	must(root.RegisterFlagCompletionFunc("context", a.completeContexts))
 	root.AddGroup(&cobra.Group{ID: groupSee, Title: "See:"}, &cobra.Group{ID: groupAsk, Title: "Ask:"}, &cobra.Group{ID: groupDo, Title: "Do:"})
 	root.AddCommand(
 		a.newStatus(), a.newPools(), a.newServices(), a.newSpeakers(), a.newPeers(), a.newRoutes(), a.newBFD(), a.newUI(),
 		a.newExplain(), a.newPlan(), a.newDoctor(), a.newReport(), a.newDrain(), a.newUndrain(), a.newMigrate(),
 		a.newVersion(),
 	)
+	a.addCompletion(root)
 	return root
 }
 

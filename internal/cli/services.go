@@ -66,7 +66,7 @@ func stateOf(o *corev1.Service) (state, message string) {
 
 func serviceRows(f explain.Facts, namespace string) []serviceRow {
 	rows := []serviceRow{}
-	where := announcedBy(f)
+	where := f.Announcers()
 	for _, s := range f.Services {
 		o := s.Object
 		if !s.Ours || namespace != "" && o.Namespace != namespace {

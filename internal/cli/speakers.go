@@ -2,8 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -74,27 +72,4 @@ func speakerRows(f explain.Facts) []speakerRow {
 		rows = append(rows, r)
 	}
 	return rows
-}
-
-// announcedBy returns a function that names the nodes which say that they announce an address.
-func announcedBy(f explain.Facts) func(netip.Addr) []string {
-	type says struct {
-		node   string
-		ranges []spec.Range // disjoint, ascending
-	}
-	var all []says
-	for _, n := range f.Nodes {
-		if ranges := n.Announces(); f.Alive(n) && len(ranges) > 0 {
-			all = append(all, says{n.Object.Name, spec.Merge(ranges)})
-		}
-	}
-	return func(a netip.Addr) (nodes []string) {
-		for _, s := range all {
-			i, found := slices.BinarySearchFunc(s.ranges, a, func(r spec.Range, a netip.Addr) int { return r.From.Compare(a) })
-			if found || i > 0 && s.ranges[i-1].Contains(a) {
-				nodes = append(nodes, s.node)
-			}
-		}
-		return nodes
-	}
 }

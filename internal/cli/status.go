@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/explain"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
@@ -88,7 +87,7 @@ func (a *app) statusOf(f explain.Facts) statusView {
 	}
 	for _, r := range peerRows(f) {
 		s.Sessions.All++
-		if r.State != v1beta1.SessionEstablished {
+		if r.wrong() {
 			s.Sessions.Pending++
 			s.Wrong = append(s.Wrong, wrong{"peer/" + r.Name, fmt.Sprintf("node %s: %s", r.Node, strings.TrimSpace(r.State+" "+r.Reason))})
 		}

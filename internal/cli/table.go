@@ -66,7 +66,7 @@ func (a *app) gather(ctx context.Context, what need) (explain.Facts, error) {
 	if err != nil {
 		return explain.Facts{}, err
 	}
-	return gatherer{c.list, a.system, a.now}.facts(ctx, what)
+	return gatherer{c.client.List, a.system, a.now}.facts(ctx, what)
 }
 
 func (a *app) printTable(ctx context.Context, t tableCommand, namespace string, o *output) error {

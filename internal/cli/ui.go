@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -220,22 +219,12 @@ func (p *painter) leave(ctx context.Context, w chan<- []byte) {
 	}
 }
 
-// explain answers ?what=KIND/NAME, of Services svc/NAMESPACE/NAME.
+// explain answers ?what=KIND/NAME or svc/NAMESPACE/NAME.
 func (p *painter) explain(a *app, w http.ResponseWriter, r *http.Request) {
-	what := r.URL.Query().Get("what")
-	namespace := ""
-	if rest, ok := strings.CutPrefix(what, "svc/"); ok {
-		var name string
-		namespace, name, _ = strings.Cut(rest, "/")
-		what = "svc/" + name
-	}
-	about, err := a.subjectOf(what)
+	about, err := a.subjectOf(r.URL.Query().Get("what"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
-	}
-	if namespace != "" {
-		about.namespace = namespace
 	}
 	q := question{about, make(chan explain.Explanation, 1)}
 	select {

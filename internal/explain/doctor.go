@@ -180,7 +180,7 @@ func clusterKnown(d *diagnosis) []Finding {
 
 func objectsValid(d *diagnosis) (out []Finding) {
 	for _, p := range d.problems {
-		out = append(out, problem(do(p.Reason), "%s %s: %s: %s", p.Kind, p.Name, p.Reason, p.Message))
+		out = append(out, problem(strings.ReplaceAll(do(p.Reason), "NAME", p.Name), "%s %s: %s: %s", p.Kind, p.Name, p.Reason, p.Message))
 	}
 	return out
 }

@@ -78,6 +78,9 @@ func conflicts(d *diagnosis) (out []Finding) {
 	return out
 }
 
+// Asked tells whether somebody has asked for a node to have no session: there is nothing wrong with that.
+func Asked(r spec.Reason) bool { return r == plan.ReasonDraining || r == plan.ReasonExcluded }
+
 // sessionsUp: every router that a node should speak to has a session with it.
 func sessionsUp(d *diagnosis) (out []Finding) {
 	for _, n := range d.Nodes {
@@ -85,7 +88,7 @@ func sessionsUp(d *diagnosis) (out []Finding) {
 			continue
 		}
 		for _, p := range n.Status.Status.BGP.Peers {
-			if p.State == v1beta1.SessionEstablished || p.Reason == string(plan.ReasonDraining) || p.Reason == string(plan.ReasonExcluded) {
+			if p.State == v1beta1.SessionEstablished || Asked(spec.Reason(p.Reason)) {
 				continue
 			}
 			out = append(out, problem(cmp.Or(do(spec.Reason(p.Reason)), "kubectl belfry explain peer/"+p.Name),

@@ -199,8 +199,28 @@ func (n Node) Announces() (out []spec.Range) {
 	return out
 }
 
-func (n Node) answersFor(a netip.Addr) bool {
-	return slices.ContainsFunc(n.Announces(), func(r spec.Range) bool { return r.Contains(a) })
+// Announcers returns a function that names the nodes whose speakers say that they answer for an address, in order.
+func (f Facts) Announcers() func(netip.Addr) []string {
+	type says struct {
+		node   string
+		ranges []spec.Range // disjoint, ascending
+	}
+	var all []says
+	for _, n := range f.Nodes {
+		if ranges := n.Announces(); len(ranges) > 0 && f.Alive(n) {
+			all = append(all, says{n.Object.Name, spec.Merge(ranges)})
+		}
+	}
+	slices.SortFunc(all, func(a, b says) int { return strings.Compare(a.node, b.node) })
+	return func(a netip.Addr) (nodes []string) {
+		for _, s := range all {
+			i, found := slices.BinarySearchFunc(s.ranges, a, func(r spec.Range, a netip.Addr) int { return r.From.Compare(a) })
+			if found || i > 0 && s.ranges[i-1].Contains(a) {
+				nodes = append(nodes, s.node)
+			}
+		}
+		return nodes
+	}
 }
 
 func compareKeys(a, b types.NamespacedName) int {

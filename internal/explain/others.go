@@ -130,6 +130,7 @@ func (v *View) Node(name string) Explanation {
 	v.speakerLink(&e, n, v.world.Nodes[i])
 	v.interfacesLink(&e, n)
 	v.membersLink(&e, n)
+	v.planLink(&e, n)
 	v.agreement(&e, n)
 	return e.conclude(fmt.Sprintf("can announce; answers for %s", rangesOr(n.Announces(), "nothing")))
 }
@@ -205,7 +206,7 @@ func (v *View) agreement(e *Explanation, n Node) {
 		parts = append(parts, "announces "+ranges(extra)+", which a speaker that starts now would leave to others")
 	}
 	if at := n.lastWrote(); !at.IsZero() {
-		parts = append(parts, "so it stands since "+at.UTC().Format(time.RFC3339))
+		parts = append(parts, "so it stands since "+stamp(at))
 	}
 	e.note("announces", ReasonOtherPlan, strings.Join(parts, "; "))
 }

@@ -94,14 +94,13 @@ func (v *View) Draw() Picture {
 	for _, o := range v.Objects.Pools {
 		p.Pools = append(p.Pools, v.drawPool(o))
 	}
-	announcers := map[netip.Addr][]string{}
-	refusals := v.Refusals()
+	refusals, answered := v.Refusals(), v.answered()
 	for _, n := range v.Nodes {
-		p.Nodes = append(p.Nodes, v.drawNode(n, refusals[n.Object.Name], announcers))
+		p.Nodes = append(p.Nodes, v.drawNode(n, refusals[n.Object.Name], answered[n.Object.Name]))
 	}
 	for _, s := range v.Services {
 		if s.Ours {
-			p.Services = append(p.Services, v.drawService(s, announcers))
+			p.Services = append(p.Services, v.drawService(s))
 		}
 	}
 	slices.SortFunc(p.Services, func(a, b PictureService) int {
@@ -168,8 +167,7 @@ func (v *View) drawRouters() []PictureRouter {
 	return out
 }
 
-// drawNode notes who announces what, too.
-func (v *View) drawNode(n Node, refusal spec.Reason, announcers map[netip.Addr][]string) PictureNode {
+func (v *View) drawNode(n Node, refusal spec.Reason, answers []netip.Addr) PictureNode {
 	p := PictureNode{Name: n.Object.Name, Reason: refusal, Interfaces: []string{}, Addresses: []string{}}
 	p.Why = vocabulary()[p.Reason].Means
 	if n.Status == nil || !v.Alive(n) {
@@ -181,25 +179,24 @@ func (v *View) drawNode(n Node, refusal spec.Reason, announcers map[netip.Addr][
 			p.Interfaces = append(p.Interfaces, i.Name)
 		}
 	}
-	for _, s := range v.Services {
-		for _, a := range held(s) {
-			if n.answersFor(a) && !slices.Contains(announcers[a], p.Name) {
-				p.Addresses = append(p.Addresses, a.String())
-				announcers[a] = append(announcers[a], p.Name)
-			}
-		}
+	for _, a := range answers {
+		p.Addresses = append(p.Addresses, a.String())
 	}
 	return p
 }
 
-func held(s Service) []netip.Addr {
-	if !s.Ours {
-		return nil
+// answered lists by node the addresses of our Services that it says it answers for, in order.
+func (v *View) answered() map[string][]netip.Addr {
+	out := map[string][]netip.Addr{}
+	for _, a := range slices.SortedFunc(maps.Keys(v.holders), netip.Addr.Compare) {
+		for _, node := range v.Announcers(a) {
+			out[node] = append(out[node], a)
+		}
 	}
-	return spec.ParseService(s.Object).Held
+	return out
 }
 
-func (v *View) drawService(s Service, announcers map[netip.Addr][]string) PictureService {
+func (v *View) drawService(s Service) PictureService {
 	key := s.key()
 	p := PictureService{Namespace: key.Namespace, Name: key.Name, State: OK, Addresses: []PictureAddress{}}
 	verdict := v.verdicts[key]
@@ -211,7 +208,7 @@ func (v *View) drawService(s Service, announcers map[netip.Addr][]string) Pictur
 	}
 	parsed := spec.ParseService(s.Object)
 	for i, a := range parsed.Held {
-		nodes := announcers[a]
+		nodes := v.Announcers(a)
 		if nodes == nil {
 			nodes = []string{}
 		}

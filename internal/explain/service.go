@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -45,6 +44,7 @@ func (v *View) Service(key types.NamespacedName) Explanation {
 	for i, a := range parsed.Held {
 		good = append(good, v.announcement(&e, plan.Service{Service: parsed, Endpoints: s.Endpoints}, a, parsed.PoolOf(i)))
 	}
+	v.plansLink(&e)
 	return e.conclude(strings.Join(good, "; "))
 }
 
@@ -261,7 +261,7 @@ func (v *View) conflicts(e *Explanation, a netip.Addr) {
 		for _, c := range n.Status.Status.L2.Conflicts {
 			if c.Address == a.String() {
 				e.broken("conflict", "Conflict", fmt.Sprintf("another host, %s, has %s too: node %s heard it on %s since %s",
-					strings.TrimSpace(c.MAC+" "+c.Node), a, n.Object.Name, c.Interface, c.Since.UTC().Format(time.RFC3339)))
+					strings.TrimSpace(c.MAC+" "+c.Node), a, n.Object.Name, c.Interface, stamp(c.Since.Time)))
 			}
 		}
 	}

@@ -26,6 +26,8 @@ type View struct {
 	withheld  map[withheldKey]plan.Withheld
 	announced map[plan.Hold]plan.Withheld // by BGP; nil until asked for
 	plans     map[string]plan.BGPPlan     // by node, as they are asked for
+
+	announcers func(netip.Addr) []string // nil until asked for
 }
 
 // withheldKey is an address as far as one Service goes.
@@ -138,14 +140,11 @@ func (v *View) elected(key types.NamespacedName, a netip.Addr) (owner string, re
 }
 
 // Announcers returns the nodes whose speakers say that they answer for the address.
-func (v *View) Announcers(a netip.Addr) (nodes []string) {
-	for _, n := range v.Nodes {
-		if v.Alive(n) && n.answersFor(a) {
-			nodes = append(nodes, n.Object.Name)
-		}
+func (v *View) Announcers(a netip.Addr) []string {
+	if v.announcers == nil {
+		v.announcers = v.Facts.Announcers()
 	}
-	slices.Sort(nodes)
-	return nodes
+	return v.announcers(a)
 }
 
 // Owner returns the node that is to announce the address on the local network, "" for none.

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -37,6 +38,8 @@ func ciliumBGP(r *Result, all []*unstructured.Unstructured) {
 }
 
 func (s source) ciliumPeer(instance, peer map[string]any, configs []source) {
+	s.others("bgpInstances."+text(instance["name"])+".", instance, "name", "localASN", "peers")
+	s.others("peers."+text(peer["name"])+".", peer, "name", "peerASN", "peerAddress", "peerConfigRef", "autoDiscovery")
 	name := s.GetName() + "-" + text(instance["name"]) + "-" + text(peer["name"])
 	spec := map[string]any{"myASN": integer(instance["localASN"]), "peerASN": integer(peer["peerASN"]), "peerAddress": text(peer["peerAddress"])}
 	if selector, ok, _ := unstructured.NestedMap(s.Object, "spec", "nodeSelector"); ok {
@@ -97,8 +100,22 @@ func (s source) ciliumSettings(spec map[string]any) {
 	if len(kept) > 0 {
 		spec["families"] = kept
 	}
-	if text(s.spec()["transport"]) != "" {
-		s.say(Lost, "spec.transport", "has no counterpart")
+	for i, f := range objects(families) {
+		if safi := text(f["safi"]); safi != "" && safi != "unicast" {
+			s.say(Lost, fmt.Sprintf("spec.families[%d].safi", i), "Belfry announces unicast routes only, not %s", safi)
+		}
+	}
+	transport, _, _ := unstructured.NestedMap(s.Object, "spec", "transport")
+	s.others("spec.transport.", transport, "peerPort")
+	s.lost("timers", "gracefulRestart", "ebgpMultihop", "transport", "authSecretRef", "families")
+}
+
+// others notes the fields of a part of the source that are not among those known.
+func (s source) others(prefix string, fields map[string]any, known ...string) {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !slices.Contains(known, name) {
+			s.say(Lost, prefix+name, "has no counterpart")
+		}
 	}
 }
 

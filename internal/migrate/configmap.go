@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,7 +16,7 @@ func configMap(s source) {
 	data, _, _ := unstructured.NestedStringMap(s.Object, "data")
 	switch {
 	case data["config"] != "" && strings.Contains(data["config"], "address-pools"):
-		s.legacy(data["config"])
+		s.legacy("data.config", data["config"])
 	case s.GetName() == "bgpextras":
 		s.say(Lost, "data.extras", "raw FRR configuration has no counterpart")
 	case s.GetName() == "kubevip":
@@ -39,22 +40,29 @@ func legacyBFD() map[string]string {
 	}
 }
 
-func (s source) legacy(config string) {
+// legacy reads the configuration of the time before 0.13, found at a field of the source.
+func (s source) legacy(at, config string) {
 	var c struct {
 		Peers       []map[string]any  `json:"peers"`
 		Communities map[string]string `json:"bgp-communities"`
 		BFD         []map[string]any  `json:"bfd-profiles"`
 		Pools       []map[string]any  `json:"address-pools"`
 	}
-	if err := yaml.Unmarshal([]byte(config), &c); err != nil {
-		s.say(Unreadable, "data.config", "no YAML: %v", err)
+	var all map[string]any
+	if err := errors.Join(yaml.Unmarshal([]byte(config), &c), yaml.Unmarshal([]byte(config), &all)); err != nil {
+		s.say(Unreadable, at, "no YAML: %v", err)
 		return
 	}
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		if !slices.Contains([]string{"peers", "bgp-communities", "bfd-profiles", "address-pools"}, key) {
+			s.say(Lost, at+"."+key, "has no counterpart")
+		}
+	}
 	for i, p := range c.Peers {
-		s.as("BGPPeer", fmt.Sprintf("peer-%d", i+1), fmt.Sprintf("peers[%d]", i), p, legacyPeer(), bgpPeer)
+		s.as("BGPPeer", fmt.Sprintf("peer-%d", i+1), fmt.Sprintf("%s.peers[%d]", at, i), p, legacyPeer(), bgpPeer)
 	}
 	for i, p := range c.BFD {
-		s.as("BFDProfile", text(p["name"]), fmt.Sprintf("bfd-profiles[%d]", i), p, legacyBFD(), bfdProfile)
+		s.as("BFDProfile", text(p["name"]), fmt.Sprintf("%s.bfd-profiles[%d]", at, i), p, legacyBFD(), bfdProfile)
 	}
 	if len(c.Communities) > 0 {
 		var list []any
@@ -64,13 +72,17 @@ func (s source) legacy(config string) {
 		s.read("Community", "communities", map[string]any{"communities": list}, community)
 	}
 	for i, p := range c.Pools {
-		s.legacyPool(i, p)
+		s.legacyPool(fmt.Sprintf("%s.address-pools[%d]", at, i), p)
 	}
 }
 
-func (s source) legacyPool(i int, p map[string]any) {
+func (s source) legacyPool(field string, p map[string]any) {
 	name := text(p["name"])
-	field := fmt.Sprintf("address-pools[%d]", i)
+	for _, key := range slices.Sorted(maps.Keys(p)) {
+		if !slices.Contains([]string{"name", "protocol", "addresses", "auto-assign", "avoid-buggy-ips", "bgp-advertisements"}, key) {
+			s.say(Lost, field+"."+key, "has no counterpart")
+		}
+	}
 	spec := map[string]any{"addresses": s.ranges(field+".addresses", texts(p["addresses"]))}
 	for from, to := range map[string]string{"auto-assign": "autoAssign", "avoid-buggy-ips": "avoidBuggyIPs"} {
 		if p[from] != nil {
@@ -93,7 +105,7 @@ func (s source) as(kind, name, field string, old map[string]any, names map[strin
 		case known:
 			spec[to] = v
 		case from != "name":
-			s.say(Lost, "data.config."+field+"."+from, "has no counterpart")
+			s.say(Lost, field+"."+from, "has no counterpart")
 		}
 	}
 	if list, ok := spec["nodeSelectors"].([]any); ok {

@@ -48,6 +48,8 @@ func reader(group, kind string) func(source) {
 		return bfdProfile
 	case "metallb.io/Community":
 		return community
+	case chartKind:
+		return chart
 	case "frrk8s.metallb.io/FRRConfiguration":
 		return frrConfiguration
 	case "/ConfigMap":
@@ -86,6 +88,9 @@ func From(objects []*unstructured.Unstructured) Result {
 }
 
 func title(o *unstructured.Unstructured) string {
+	if o.GetKind() == "ChartValues" {
+		return "chart values " + o.GetName()
+	}
 	if o.GetNamespace() == "" {
 		return o.GetKind() + " " + o.GetName()
 	}

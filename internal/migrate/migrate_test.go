@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
 
@@ -49,6 +50,13 @@ func read(t *testing.T, file string) Result {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if strings.HasPrefix(filepath.Base(file), "values-") {
+		o, err := ChartValues(string(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return From([]*unstructured.Unstructured{o})
+	}
 	objects, err := Parse(string(b))
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +74,7 @@ func write(t *testing.T, r Result) string {
 		fmt.Fprintf(&w, "# copy Secret %s/%s\n", s.Namespace, s.Name)
 	}
 	for _, path := range slices.Sorted(maps.Keys(r.Values)) {
-		fmt.Fprintf(&w, "# --set %s=%v\n", path, r.Values[path])
+		fmt.Fprintf(&w, "# %s\n", Flag(path, r.Values[path]))
 	}
 	for _, o := range r.Objects {
 		b, err := yaml.Marshal(o.Object)
@@ -152,4 +160,60 @@ func FuzzFrom(f *testing.F) {
 		}
 		_ = From(objects)
 	})
+}
+
+// As with helm, the later file wins, value by value.
+func TestChartValuesMerge(t *testing.T) {
+	o, err := ChartValues("speaker: {logLevel: debug, ignoreExcludeLB: true}\nloadBalancerClass: a", "speaker: {ignoreExcludeLB: false}\nloadBalancerClass: b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := From([]*unstructured.Unstructured{o}).Values
+	if want := (map[string]any{"speaker.logLevel": "debug", "loadBalancerClass": "b", "handleUnclassed": false}); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if _, err := ChartValues("a: b", "- a"); err == nil || !strings.Contains(err.Error(), "values file 2") {
+		t.Errorf("a list: %v", err)
+	}
+}
+
+func FuzzChartValues(f *testing.F) {
+	files, _ := filepath.Glob("testdata/values-*.yaml")
+	for _, file := range files {
+		b, _ := os.ReadFile(file)
+		f.Add(string(b))
+	}
+	f.Fuzz(func(_ *testing.T, in string) {
+		if o, err := ChartValues(in); err == nil {
+			_ = From([]*unstructured.Unstructured{o})
+		}
+	})
+}
+
+// Each value that is named exists in Belfry's chart.
+func TestValuesExist(t *testing.T) {
+	b, err := os.ReadFile("../../charts/belfry/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chart map[string]any
+	if err := yaml.Unmarshal(b, &chart); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, file := range files {
+		for path := range read(t, file).Values {
+			named[path] = true
+			if _, there, err := unstructured.NestedFieldNoCopy(chart, strings.Split(path, ".")...); err != nil || !there {
+				t.Errorf("%s: there is no value %s in the chart: %v", file, path, err)
+			}
+		}
+	}
+	if len(named) < 10 {
+		t.Errorf("only these were named: %v", named)
+	}
 }

@@ -4,6 +4,7 @@
 package nettest
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -47,6 +48,23 @@ func NewHost(t testing.TB) *Host {
 	h.Sysctl("ipv6/conf/default/accept_dad", "0")
 	return h
 }
+
+// Here is the host that the test's own namespace is.
+func Here(t testing.TB) *Host {
+	t.Helper()
+	h := &Host{t: t}
+	var err error
+	h.ns, err = netns.Get()
+	h.Must(err)
+	t.Cleanup(func() { _ = h.ns.Close() })
+	h.Netlink, err = netlink.NewHandleAt(h.ns, unix.NETLINK_ROUTE)
+	h.Must(err)
+	t.Cleanup(h.Netlink.Close)
+	return h
+}
+
+// Path is a file that stands for the namespace as long as the test runs, for nsenter and the like.
+func (h *Host) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), h.ns) }
 
 // Must ends the test on an error.
 func (h *Host) Must(err error) {

@@ -16,6 +16,9 @@ func pluginPlatforms() []string {
 	return []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64", "windows/amd64", "windows/arm64"}
 }
 
+// completionFile is what kubectl runs to complete what follows the plugin's name.
+const completionFile = "internal/cli/kubectl_complete-belfry"
+
 // download is an archive with the plugin for one platform.
 type download struct{ platform, file, program, sum string }
 
@@ -25,13 +28,18 @@ func (j *job) plugins(ctx context.Context) (all []download, err error) {
 	if err != nil {
 		return nil, err
 	}
+	completion, err := j.read(completionFile)
+	if err != nil {
+		return nil, err
+	}
 	err = inTemp(func(dir string) error {
 		for _, p := range pluginPlatforms() {
 			d := download{platform: p, program: "kubectl-belfry"}
 			pack, ending := tarball, ".tar.gz"
+			files := []entry{{"LICENSE", 0o644, license}, {filepath.Base(completionFile), 0o755, completion}}
 			if strings.HasPrefix(p, "windows/") {
 				d.program += ".exe"
-				pack, ending = zipfile, ".zip"
+				pack, ending, files = zipfile, ".zip", files[:1] // it is a shell script
 			}
 			built := filepath.Join(dir, dashed(p))
 			if err := j.build(ctx, j.plugin, p, built); err != nil {
@@ -41,7 +49,7 @@ func (j *job) plugins(ctx context.Context) (all []download, err error) {
 			if err != nil {
 				return err
 			}
-			archive, err := pack(j.created(), entry{d.program, 0o755, program}, entry{"LICENSE", 0o644, license})
+			archive, err := pack(j.created(), append([]entry{{d.program, 0o755, program}}, files...)...)
 			if err != nil {
 				return err
 			}
@@ -70,6 +78,7 @@ type (
 		Homepage         string         `json:"homepage"`
 		ShortDescription string         `json:"shortDescription"`
 		Description      string         `json:"description"`
+		Caveats          string         `json:"caveats"` // krew shows it when it has installed the plugin
 		Platforms        []krewPlatform `json:"platforms"`
 	}
 	krewPlatform struct {
@@ -90,6 +99,7 @@ func (j *job) krew(plugins []download) error {
 			Version: "v" + j.version, Homepage: "https://github.com/belfry-lb/belfry",
 			ShortDescription: "See who announces the addresses of Services, and why not",
 			Description:      "Explains what Belfry, a load balancer for bare metal, does with each Service of type LoadBalancer: its address, who announces it, and what keeps it from being announced.\n",
+			Caveats:          "krew installs the plugin alone. To have the Tab key complete what follows `kubectl belfry`, see `kubectl belfry completion kubectl --help`.\n",
 		},
 	}
 	for _, d := range plugins {

@@ -32,6 +32,7 @@ func small(t *testing.T) string {
 		"LICENSE":                        "Do as you like.\n",
 		"cmd/belfry/main.go":             "package main\n\nimport \"os\"\n\nvar version = \"dev\"\n\nfunc main() { os.Stdout.WriteString(version) }\n",
 		"cmd/kubectl-belfry/main.go":     "package main\n\nvar version = \"dev\"\n\nfunc main() { print(version) }\n",
+		completionFile:                   "#!/bin/sh\n",
 		"charts/belfry/Chart.yaml":       "apiVersion: v2\nname: belfry\nversion: 0.1.0\nappVersion: 0.1.0\n",
 		"charts/belfry/values.yaml":      "a: 1\n",
 		"charts/belfry/templates/a.yaml": "kind: {{ .Values.a }}\n",
@@ -165,7 +166,11 @@ func testPlugin(t *testing.T, files map[string][]byte) {
 		for _, e := range entries(t, archive) {
 			names = append(names, e.name)
 		}
-		if diff := cmp.Diff([]string{p.Bin, "LICENSE"}, names); diff != "" {
+		want := []string{p.Bin, "LICENSE", "kubectl_complete-belfry"}
+		if p.Selector.MatchLabels["os"] == "windows" {
+			want = want[:2]
+		}
+		if diff := cmp.Diff(want, names); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", p.URI, diff)
 		}
 	}

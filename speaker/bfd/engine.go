@@ -99,6 +99,7 @@ func (e *Engine) publish(r Running) {
 	if before := e.running.Swap(&r); maps.Equal(before.Sessions, r.Sessions) && maps.Equal(before.Problems, r.Problems) {
 		return // whoever applies on every change would never rest
 	}
+	e.metrics.show(r)
 	select {
 	case e.changed <- struct{}{}:
 	default:

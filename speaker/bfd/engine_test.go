@@ -20,13 +20,13 @@ const (
 	addrB = "10.0.0.2"
 )
 
-func value(t *testing.T, c prometheus.Counter) float64 {
+func value(t *testing.T, c prometheus.Metric) float64 {
 	t.Helper()
 	var m dto.Metric
 	if err := c.Write(&m); err != nil {
 		t.Fatal(err)
 	}
-	return m.GetCounter().GetValue()
+	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
 }
 
 // duo is two engines that watch each other.
@@ -78,6 +78,11 @@ func TestApplyKeepsSessions(t *testing.T) {
 		}
 		if s := a.Running().Sessions[to("10.0.0.9")]; s.State != Down || s.Failed() {
 			t.Errorf("a peer that is not there: %+v", s)
+		}
+		for state, want := range map[State]float64{Up: 1, Down: 1, Init: 0} {
+			if got := value(t, a.metrics.sessions.WithLabelValues(state.String())); got != want {
+				t.Errorf("%v sessions are %s, want %v", got, state, want)
+			}
 		}
 	})
 }

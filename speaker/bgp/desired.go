@@ -39,7 +39,13 @@ const (
 	Draining
 	// Down: the routes are withdrawn, then the session is closed with an administrative shutdown.
 	Down
+	// Waiting is Down for a reason that may pass. Meanwhile the router of an Interface is looked for, and where it is goes
+	// into Status.Remote: who waits for its sake needs to know.
+	Waiting
 )
+
+// none tells whether there is to be no session.
+func (m Mode) none() bool { return m == Down || m == Waiting }
 
 // Session says how a router is reached and spoken to. A change of ConnectTime, HoldTime, KeepaliveTime or RestartTime counts
 // from the next session on, one of NextHop4 or NextHop6 changes the routes; any other change begins a new session.

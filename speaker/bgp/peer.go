@@ -33,6 +33,8 @@ type peer struct {
 	// known: the router has had a session with this process, which is no restart to it any more.
 	known bool
 	live  *attempt
+	// search looks for the router while the peer is Waiting; nil while nobody does.
+	search *search
 }
 
 // attempt is a link that runs.
@@ -102,9 +104,11 @@ func (p *peer) run(ctx context.Context) {
 		case <-done:
 			done, leaving = nil, true
 			p.restart()
+			p.look()
 		case w := <-p.wants:
 			leaving = leaving || w.leave
 			p.hear(w)
+			p.look()
 			close(w.heard)
 		case <-p.retry.C:
 			p.begin(ctx)
@@ -116,8 +120,11 @@ func (p *peer) run(ctx context.Context) {
 			p.end(ctx, err)
 		case <-a.deadline:
 			p.live.cancel()
+		case router := <-p.search.finds():
+			p.meets(router)
 		}
 	}
+	p.search.end()
 	p.empty()
 }
 
@@ -136,7 +143,7 @@ func (p *peer) hear(w wish) {
 		p.close(because(ReasonInvalid, err), "settings changed")
 	case failed && p.live != nil && !p.live.since.IsZero():
 		p.lose(errors.New(p.want.Failure))
-	case p.want.Mode == Down:
+	case p.want.Mode.none():
 		reason := p.want.Reason
 		if reason == "" {
 			reason = "administratively down"
@@ -162,7 +169,7 @@ func (p *peer) waiting() Reason {
 
 // begin starts a link.
 func (p *peer) begin(ctx context.Context) {
-	if p.live != nil || p.want.Mode == Down {
+	if p.live != nil || p.want.Mode.none() {
 		return
 	}
 	s := p.session
@@ -301,7 +308,7 @@ func (p *peer) lose(why error) {
 	a.hangUp <- wire.Notification{Code: wire.CodeCease, Subcode: wire.CeaseBFDDown}
 	reason, message := reasonOf(a.cause)
 	state := Connecting
-	if p.want.Mode == Down {
+	if p.want.Mode.none() {
 		state = Idle
 	}
 	p.become(state, reason, message)
@@ -364,7 +371,7 @@ func (p *peer) end(ctx context.Context, why error) {
 	reason, message := reasonOf(cause)
 	p.note(lasted > 0, reason, message)
 	state := Connecting
-	if p.want.Mode == Down || p.session.check() != nil || ctx.Err() != nil {
+	if p.want.Mode.none() || p.session.check() != nil || ctx.Err() != nil {
 		state = Idle
 	}
 	p.publishFailure(state, reason, message, flaps)
@@ -393,7 +400,7 @@ func (p *peer) publishFailure(state State, reason Reason, message string, flaps 
 	if s.State != state {
 		since = time.Now()
 	}
-	p.publish(Status{State: state, Since: since, Reason: reason, Message: message, Flaps: flaps})
+	p.publish(Status{State: state, Since: since, Reason: reason, Message: message, Flaps: flaps, Remote: p.search.result()})
 }
 
 func (p *peer) become(state State, reason Reason, message string) {
@@ -404,7 +411,7 @@ func (p *peer) publish(s Status) {
 	before := p.status.Swap(&s)
 	p.env.metrics.show(p.name, s)
 	if before.State != s.State || before.Reason != s.Reason || before.Message != s.Message || before.Announced != s.Announced ||
-		len(before.Withheld) != len(s.Withheld) {
+		before.Remote != s.Remote || len(before.Withheld) != len(s.Withheld) {
 		p.env.changed()
 	}
 }

@@ -23,7 +23,7 @@ type Status struct {
 	// Flaps counts established sessions that were lost.
 	Flaps int
 
-	// What follows is known while the session is established.
+	// What follows is known while the session is established, and Remote also once a Waiting peer's router has been found.
 
 	PeerASN       uint32
 	RouterID      netip.Addr

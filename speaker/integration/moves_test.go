@@ -119,12 +119,14 @@ func TestBalance(t *testing.T) {
 func TestStops(t *testing.T) {
 	s, a := twoNodes(t, "10.81.0", "st", v1beta1.FailbackNever, "--on-restart=handover")
 	s.up()
-	// leaves has the owner's speaker end: it hands its address over first.
-	leaves := func(t *testing.T) (owner, heir *node) {
+	// leaves has the owner's speaker end, and something marked just before: it hands its address over first.
+	leaves := func(t *testing.T, mark func(*node)) (owner, heir *node) {
 		t.Helper()
 		owner = s.owner(a, s.nodes...)
 		heir = s.but(owner)[0]
 		w := s.asker.watch(a)
+		eventually(t, "the owner is heard", w.told)
+		mark(owner)
 		if err := owner.stop(unix.SIGTERM); err != nil {
 			t.Errorf("the speaker of %s ended with %v", owner.name, err)
 		}
@@ -138,13 +140,13 @@ func TestStops(t *testing.T) {
 		eventually(t, n.name+" is ready again", n.ready)
 	}
 	t.Run("handover", func(t *testing.T) {
-		owner, heir := leaves(t)
+		owner, heir := leaves(t, func(*node) {})
 		comes(t, owner)
 		s.owner(a, heir) // who is back has nothing
 	})
 	t.Run("handover, API server away", func(t *testing.T) {
 		s.api.cut()
-		owner, heir := leaves(t)
+		owner, heir := leaves(t, func(*node) {})
 		comes(t, owner) // from its snapshot, which says that it had the address
 		s.owner(a, heir)
 		s.api.mend()
@@ -155,27 +157,23 @@ func TestStops(t *testing.T) {
 		comes(t, n)
 	}
 	t.Run("the machine goes down", func(t *testing.T) {
-		owner := s.owner(a, s.nodes...)
-		ready := func(is corev1.ConditionStatus, message string) {
-			o := owner.object()
+		ready := func(n *node, is corev1.ConditionStatus, message string) {
+			o := n.object()
 			o.Status.Conditions[0].Status, o.Status.Conditions[0].Message = is, message
 			must(t, api.Status().Patch(context.Background(), o, client.Merge))
 		}
-		ready(corev1.ConditionFalse, "node is shutting down") // and in the same moment:
-		leaves(t)
-		ready(corev1.ConditionTrue, "")
+		owner, _ := leaves(t, func(n *node) { ready(n, corev1.ConditionFalse, "node is shutting down") })
+		ready(owner, corev1.ConditionTrue, "")
 		comes(t, owner)
 	})
 	t.Run("drained in the same moment", func(t *testing.T) {
-		owner := s.owner(a, s.nodes...)
-		taint := func(value string) {
-			o := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: owner.name}}
+		taint := func(n *node, value string) {
+			o := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.name}}
 			patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"taints":`+value+`}}`))
 			must(t, api.Patch(context.Background(), o, patch))
 		}
-		taint(`[{"key":"belfry.dev/drain","effect":"NoSchedule"}]`)
-		leaves(t)
-		taint("null")
+		owner, _ := leaves(t, func(n *node) { taint(n, `[{"key":"belfry.dev/drain","effect":"NoSchedule"}]`) })
+		taint(owner, "null")
 		comes(t, owner)
 	})
 	t.Run("restart, API server away", func(t *testing.T) {

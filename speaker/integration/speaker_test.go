@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -14,6 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/plan"
+	"github.com/belfry-lb/belfry/internal/spec"
 )
 
 // site is a LAN with nodes and one host that asks.
@@ -104,6 +107,19 @@ func TestSpeakers(t *testing.T) {
 
 const passesMade = "belfry_speaker_pass_duration_seconds_count"
 
+// plan returns what a node should say of its plan: the digest as anybody can work it out from the objects.
+func (s *site) plan(n *node) *v1beta1.SpeakerPlan {
+	s.t.Helper()
+	var pools v1beta1.IPAddressPoolList
+	var advertisements v1beta1.L2AdvertisementList
+	var own corev1.Node
+	must(s.t, errors.Join(api.List(context.Background(), &pools), api.List(context.Background(), &advertisements),
+		api.Get(context.Background(), client.ObjectKey{Name: n.name}, &own)))
+	o := spec.Objects{Pools: pools.Items, L2Advertisements: advertisements.Items}
+	config, _ := spec.Parse(o)
+	return &v1beta1.SpeakerPlan{Digest: plan.Digest(o, plan.World{Config: config}, spec.ParseNode(&own))}
+}
+
 func testStatuses(t *testing.T, s *site, owner *node) {
 	for _, n := range s.nodes {
 		want := v1beta1.SpeakerStatusStatus{
@@ -119,6 +135,10 @@ func testStatuses(t *testing.T, s *site, owner *node) {
 		}
 		var diff string
 		for end := n.status(); ; end = n.status() {
+			want.Plan = s.plan(n)
+			if end.Status.Plan != nil {
+				want.Plan.Since = end.Status.Plan.Since
+			}
 			if diff = cmp.Diff(want, end.Status); diff == "" || t.Failed() {
 				break
 			}

@@ -28,7 +28,7 @@ type lab struct {
 var shared lab
 
 func TestMain(m *testing.M) {
-	testscript.Main(withServer{m}, map[string]func(){"belfry": belfry})
+	testscript.Main(withServer{m}, map[string]func(){"belfry": belfry, "kubectl-belfry": belfry})
 }
 
 // belfry is the plugin as a program.

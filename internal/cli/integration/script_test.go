@@ -45,6 +45,7 @@ func TestScripts(t *testing.T) {
 			})
 			e.Setenv("KUBECONFIG", shared.kubeconfig)
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("KUBEBUILDER_ASSETS", os.Getenv("KUBEBUILDER_ASSETS"))
 			return nil
 		},
 	})
@@ -115,7 +116,7 @@ func empty(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, ns := range []string{"default", "belfry-system", "kube-system", corev1.NamespaceNodeLease} {
+	for _, ns := range []string{"default", "shop", "belfry-system", "kube-system", corev1.NamespaceNodeLease} {
 		for _, o := range []client.Object{&v1beta1.IPReservation{}, &corev1.Pod{}, &appsv1.Deployment{}, &appsv1.DaemonSet{}, &coordinationv1.Lease{}, &corev1.ConfigMap{}, &discoveryv1.EndpointSlice{}} {
 			if err := shared.client.DeleteAllOf(ctx, o, client.InNamespace(ns), client.GracePeriodSeconds(0)); err != nil {
 				t.Error(err)

@@ -1,7 +1,12 @@
 'use strict';
 
 // The picture: a wire for the local network, the nodes that hang on it, and on each node the addresses that it answers for.
-const boxWidth = 214, chipHeight = 22, gap = 22, mostChips = 10;
+// Of many nodes each shows few addresses, so that one sees them all.
+const leastWidth = 214, mostWidth = 330, chipHeight = 22, gap = 22, manyNodes = 12;
+
+const ruler = document.createElement('canvas').getContext('2d');
+const styleOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
+const fonts = {name: () => '600 13px ' + styleOf('--face'), dim: () => '11.5px ' + styleOf('--face'), mono: () => '12px ' + styleOf('--mono')};
 
 function svg(name, attributes, ...children) {
   const e = document.createElementNS('http://www.w3.org/2000/svg', name);
@@ -18,46 +23,65 @@ function button(what, label, ...children) {
   return g;
 }
 
-function chips(node) { return Math.min(node.addresses.length, mostChips) + (node.addresses.length > mostChips ? 1 : 0); }
+// fit leaves out of the middle what does not fit: names and addresses differ at their ends.
+function fit(text, room, font) {
+  ruler.font = fonts[font]();
+  for (let keep = text.length, cut = text; keep > 1; keep--) {
+    if (ruler.measureText(cut).width <= room) return cut;
+    const head = Math.floor(keep / 3);
+    cut = text.slice(0, head) + '…' + text.slice(text.length - (keep - head) + 1);
+  }
+  return '…';
+}
 
-function boxHeight(node) { return 62 + chips(node) * (chipHeight + 4) + 6; }
-
-function cut(text, length) { return text.length > length ? text.slice(0, length - 1) + '…' : text; }
+// words is a text of this font that ends before the room does.
+function words(text, x, y, room, font) { return svg('text', {x, y, class: font}, fit(text, room, font)); }
 
 // dots show the node's sessions, one for each router.
-function dots(node, routers) {
+function dots(node, routers, width) {
   const all = [];
   for (const r of routers) {
     const s = r.sessions.find((s) => s.node === node.name);
-    if (s) all.push(svg('circle', {class: 'dot' + (s.established ? '' : ' bad'), cx: boxWidth - 14 - all.length * 14, cy: 18, r: 4.5}, svg('title', {}, `${r.name}: ${s.state}`)));
+    if (s) all.push(svg('circle', {class: 'dot' + (s.established ? '' : ' bad'), cx: width - 14 - all.length * 14, cy: 18, r: 4.5}, svg('title', {}, `${r.name}: ${s.state}`)));
   }
   return all;
 }
 
-function drawNode(node, x, y, holders, routers) {
-  const g = svg('g', {transform: `translate(${x},${y})`});
-  const good = !node.reason;
+// layout is where all is put on a page of this width.
+function layout(picture, width) {
+  const columns = Math.max(1, Math.min(Math.floor((width - gap) / (leastWidth + gap)), picture.nodes.length));
+  const most = picture.nodes.length > manyNodes ? 3 : 10;
+  const chips = (node) => Math.min(node.addresses.length, most) + (node.addresses.length > most ? 1 : 0);
+  return {
+    width, columns, most, routers: picture.routers || [], box: Math.min(mostWidth, (width - gap) / columns - gap),
+    perRow: Math.max(1, Math.floor((width - gap) / (leastWidth + gap))),
+    height: (node) => 62 + chips(node) * (chipHeight + 4) + 6,
+  };
+}
+
+function drawNode(node, x, y, holders, l) {
+  const g = svg('g', {transform: `translate(${x},${y})`}), all = dots(node, l.routers, l.box);
   g.append(button('node/' + node.name, 'node ' + node.name,
-    svg('rect', {class: 'box ' + (good ? 'ok' : 'broken'), width: boxWidth, height: boxHeight(node), rx: 7}),
-    svg('text', {x: 12, y: 23, 'font-weight': 600}, cut(node.name, 24)),
-    svg('text', {x: 12, y: 42, class: 'dim'}, good ? cut(node.interfaces.join(' ') + ' · ' + node.version, 32) : cut(node.reason, 30)),
-    ...dots(node, routers)));
-  node.addresses.slice(0, mostChips).forEach((address, i) => {
+    svg('rect', {class: 'box ' + (node.reason ? 'broken' : 'ok'), width: l.box, height: l.height(node), rx: 7}),
+    words(node.name, 12, 23, l.box - 24 - 14 * all.length, 'name'),
+    words(node.reason || [node.interfaces.join(' '), node.version].filter(Boolean).join(' · '), 12, 42, l.box - 24, 'dim'),
+    svg('title', {}, [node.name, node.reason, node.interfaces.join(' '), node.version].filter(Boolean).join('\n')), ...all));
+  node.addresses.slice(0, l.most).forEach((address, i) => {
     const top = 54 + i * (chipHeight + 4);
     g.append(button('ip/' + address, 'address ' + address,
-      svg('rect', {class: 'chip', x: 10, y: top, width: boxWidth - 20, height: chipHeight, rx: 4}),
-      svg('text', {class: 'mono', x: 16, y: top + 15.5}, cut(address, 26)),
-      svg('title', {}, holders.get(address) || '')));
+      svg('rect', {class: 'chip', x: 10, y: top, width: l.box - 20, height: chipHeight, rx: 4}),
+      words(address, 16, top + 15.5, l.box - 32, 'mono'),
+      svg('title', {}, address + '\n' + (holders.get(address) || ''))));
   });
-  if (node.addresses.length > mostChips) {
-    g.append(svg('text', {class: 'dim', x: 16, y: 54 + mostChips * (chipHeight + 4) + 15}, `and ${node.addresses.length - mostChips} more`));
-  }
+  if (node.addresses.length > l.most) g.append(words(`and ${node.addresses.length - l.most} more`, 16, 54 + l.most * (chipHeight + 4) + 15, l.box - 32, 'dim'));
   return g;
 }
 
-function drawRouters(root, routers, places, width) {
-  routers.forEach((router, i) => {
-    const x = gap + i * (boxWidth + gap), y = 6;
+// drawRouters returns how high they are, all rows of them.
+function drawRouters(root, places, l) {
+  const boxWidth = Math.min(mostWidth, (l.width - gap) / Math.min(l.perRow, l.routers.length) - gap);
+  l.routers.forEach((router, i) => {
+    const x = gap + (i % l.perRow) * (boxWidth + gap), y = 6 + Math.floor(i / l.perRow) * 62;
     router.sessions.forEach((s) => {
       const at = places.get(s.node);
       if (!at || at.row > 0) return; // of the rows below, the dots tell
@@ -68,32 +92,28 @@ function drawRouters(root, routers, places, width) {
     root.append(svg('g', {transform: `translate(${x},${y})`},
       button('peer/' + router.name, 'router ' + router.name,
         svg('rect', {class: 'box ' + (router.sessions.every((s) => s.established) ? 'ok' : 'broken'), width: boxWidth, height: 46, rx: 7}),
-        svg('text', {x: 12, y: 20, 'font-weight': 600}, cut(router.name, 24)),
-        svg('text', {x: 12, y: 37, class: 'dim'}, cut(router.text, 32)))));
+        words(router.name, 12, 20, boxWidth - 24, 'name'), words(router.text, 12, 37, boxWidth - 24, 'dim'), svg('title', {}, router.name + '\n' + router.text))));
   });
 }
 
 // drawNetwork returns the picture for a page of this width.
 function drawNetwork(picture, width) {
-  const holders = new Map();
+  const holders = new Map(), places = new Map(), l = layout(picture, width);
   for (const s of picture.services) for (const a of s.addresses) holders.set(a.address, `${holders.get(a.address) || ''}${s.namespace}/${s.name} `);
-  const columns = Math.max(1, Math.min(Math.floor((width - gap) / (boxWidth + gap)), picture.nodes.length));
-  const routers = picture.routers || [];
-  const root = svg('svg', {role: 'img', 'aria-label': 'nodes and the addresses that they answer for'});
-  const places = new Map();
-  let y = routers.length ? 128 : 20;
-  for (let i = 0; i < picture.nodes.length; i += columns) {
-    const row = picture.nodes.slice(i, i + columns);
+  const root = svg('svg', {role: 'group', 'aria-label': 'nodes and the addresses that they answer for'});
+  let y = l.routers.length ? 66 + Math.ceil(l.routers.length / l.perRow) * 62 : 20;
+  for (let i = 0; i < picture.nodes.length; i += l.columns) {
+    const row = picture.nodes.slice(i, i + l.columns);
     root.append(svg('path', {class: 'wire', d: `M${gap} ${y}H${width - gap}`}));
     if (i === 0) root.append(svg('text', {class: 'dim', x: width - gap, y: y - 7, 'text-anchor': 'end'}, 'local network'));
     row.forEach((node, k) => {
-      const x = gap + k * (boxWidth + gap);
-      places.set(node.name, {x: x + boxWidth / 2, y: y + 26, row: i});
-      root.append(svg('path', {class: 'drop', d: `M${x + boxWidth / 2} ${y}V${y + 26}`}), drawNode(node, x, y + 26, holders, routers));
+      const x = gap + k * (l.box + gap);
+      places.set(node.name, {x: x + l.box / 2, y: y + 26, row: i});
+      root.append(svg('path', {class: 'drop', d: `M${x + l.box / 2} ${y}V${y + 26}`}), drawNode(node, x, y + 26, holders, l));
     });
-    y += 26 + Math.max(...row.map(boxHeight)) + 34;
+    y += 26 + Math.max(...row.map(l.height)) + 34;
   }
-  drawRouters(root, routers, places, width);
+  drawRouters(root, places, l);
   root.setAttribute('viewBox', `0 0 ${width} ${Math.max(y - 20, 40)}`);
   return root;
 }

@@ -33,7 +33,7 @@ function troubles(p) {
 
 function showWrong(list) {
   $('wrong-section').hidden = list.length === 0;
-  const shown = list.slice(0, 20).map(([what, name, text]) => make('li', {}, what ? link(what, name) : name, ' — ' + text));
+  const shown = list.slice(0, 100).map(([what, name, text]) => make('li', {}, what ? link(what, name) : name, ' — ' + text));
   if (list.length > shown.length) shown.push(make('li', {}, `and ${list.length - shown.length} more`));
   $('wrong').replaceChildren(...shown);
 }
@@ -42,9 +42,11 @@ function showPools(p) {
   $('pools').replaceChildren(...p.pools.map((o) => {
     const full = o.wrong || o.share >= 1 ? 'broken' : o.share >= 0.9 ? 'note' : 'ok';
     return make('li', {}, link('pool/' + o.name, o.name), make('progress', {value: o.share, max: 1, class: full, 'aria-label': `${o.name} in use`}),
-      make('div', {class: 'dim'}, `${o.used} used, ${o.free || 'not in use'}`), make('div', {class: 'dim'}, o.ranges.join(', ')));
+      make('div', {class: 'dim'}, `${o.used} used, ${o.free || 'not in use'}`),
+      make('div', {class: 'dim', title: o.ranges.join('\n')}, o.ranges.slice(0, 4).join(', ') + (o.ranges.length > 4 ? ` and ${o.ranges.length - 4} more` : '')),
+      ...(o.wrong ? [make('div', {class: 'broken'}, o.wrong)] : []));
   }));
-  if (p.pools.length === 0) $('pools').replaceChildren(make('li', {}, 'There is no IPAddressPool.'));
+  if (p.pools.length === 0) $('pools').replaceChildren(make('li', {}, 'There is no IPAddressPool: no Service gets an address.'));
 }
 
 function showServices() {
@@ -59,7 +61,8 @@ function showServices() {
     make('td', {}, [...new Set(s.addresses.map((a) => a.pool))].join(', ')),
     make('td', {}, [...new Set(s.addresses.flatMap((a) => a.nodes))].join(', ') || '–'),
     make('td', {}, make('span', {class: 'state ' + s.state, title: s.text || ''}, s.reason || 'well')))));
-  $('more').textContent = p.more ? `${p.more} more Services are well and left out.` : '';
+  $('more').textContent = p.more ? `${p.more} more Services are well and left out.` :
+    p.services.length === 0 ? 'There is no Service of type LoadBalancer that is Belfry\'s.' : rows.length === 0 ? 'No Service matches.' : '';
 }
 
 function show() {
@@ -68,7 +71,7 @@ function show() {
     (list.length ? `${plural(list.length, 'thing')} wrong` : 'nothing is wrong');
   document.title = list.length ? `(${list.length}) Belfry` : 'Belfry';
   showWrong(list);
-  $('network').replaceChildren(drawNetwork(p, $('network').clientWidth || 1200));
+  $('network').replaceChildren(p.nodes.length ? drawNetwork(p, $('network').clientWidth || 1200) : make('p', {class: 'dim'}, 'There is no Node.'));
   showPools(p);
   showServices();
 }

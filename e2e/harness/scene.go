@@ -1,0 +1,172 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/e2e/cluster"
+)
+
+// Scene is what one test has: a context that ends, and shorthands that fail the test. Objects are in the namespace default.
+type Scene struct {
+	*testing.T
+	*Stage
+	Ctx context.Context
+}
+
+// NewScene begins a test; patience bounds its waits together and is no measurement.
+func NewScene(t *testing.T, stage *Stage, patience time.Duration) *Scene {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errors.New("patience is over"))
+	t.Cleanup(cancel)
+	return &Scene{t, stage, ctx}
+}
+
+// Must ends the test on an error.
+func (s *Scene) Must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+// Apply applies a manifest and takes it away when the test is over.
+func (s *Scene) Apply(manifest string) {
+	s.Helper()
+	s.Must(Apply(s.Ctx, s.Lab, manifest))
+	s.Cleanup(func() {
+		if _, err := Kubectl(context.Background(), s.Lab, strings.NewReader(manifest), "delete", "--ignore-not-found", "--wait=false", "-f", "-"); err != nil {
+			s.Error(err)
+		}
+	})
+}
+
+// Kubectl runs kubectl and returns its output.
+func (s *Scene) Kubectl(args ...string) string {
+	s.Helper()
+	out, err := Kubectl(s.Ctx, s.Lab, nil, args...)
+	s.Must(err)
+	return out
+}
+
+// Later does something when the test is over, with time of its own for it. A failure fails the test.
+func (s *Scene) Later(patience time.Duration, do func(context.Context) error) {
+	s.Cleanup(func() {
+		ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errors.New("patience is over"))
+		defer cancel()
+		if err := do(ctx); err != nil {
+			s.Error(err)
+		}
+	})
+}
+
+// Addresses waits until a Service has n addresses.
+func (s *Scene) Addresses(name string, n int) []netip.Addr {
+	s.Helper()
+	addrs, err := AwaitAddresses(s.Ctx, s.K8s, InDefault(name), n)
+	s.Must(err)
+	return addrs
+}
+
+// Eventually waits until check returns nil.
+func (s *Scene) Eventually(what string, check func() error) {
+	s.Helper()
+	s.Must(Eventually(s.Ctx, what, func(context.Context) error { return check() }))
+}
+
+// Answer waits until the page at an address and port comes to a client on the LAN.
+func (s *Scene) Answer(from *cluster.Host, a netip.Addr, port uint16) (answer string) {
+	s.Helper()
+	s.Eventually(fmt.Sprintf("%s port %d", a, port), func() (err error) {
+		answer, err = Get(s.Ctx, from, netip.AddrPortFrom(a, port))
+		return err
+	})
+	return answer
+}
+
+// Owner waits until exactly one of the nodes that run says that it announces the address, and returns its number.
+func (s *Scene) Owner(a netip.Addr) (node int) {
+	s.Helper()
+	s.Eventually("one announcer of "+a.String(), func() error {
+		owners, err := Owners(s.Ctx, s.K8s, a)
+		if err != nil {
+			return err
+		}
+		owners = slices.DeleteFunc(owners, func(n string) bool {
+			i, err := s.Lab.NodeByName(n)
+			return err != nil || !s.Lab.Running(i)
+		})
+		if len(owners) != 1 {
+			return fmt.Errorf("announced by %v", owners)
+		}
+		node, err = s.Lab.NodeByName(owners[0])
+		return err
+	})
+	return node
+}
+
+// AnnouncedBy waits until the Service says that the node announces the address.
+func (s *Scene) AnnouncedBy(name string, a netip.Addr, node int) {
+	s.Helper()
+	s.Eventually(name+" says who announces it", func() error {
+		c, err := Condition(s.Ctx, s.K8s, InDefault(name), v1beta1.ConditionAnnounced)
+		one, several := fmt.Sprintf("by node n%d", node), fmt.Sprintf("%s by node n%d", a, node)
+		if err == nil && (c.Status != metav1.ConditionTrue || c.Message != one && !strings.Contains(c.Message, several)) {
+			err = fmt.Errorf("%+v", c)
+		}
+		return err
+	})
+}
+
+// OneAnswers waits until one station, and no more, answers for the address with ARP or NDP when that host asks: the node's.
+func (s *Scene) OneAnswers(from *cluster.Host, a netip.Addr, node int) {
+	s.Helper()
+	want := s.MAC(node)
+	s.Eventually("the answer of one node for "+a.String(), func() error {
+		macs, err := WhoAnswers(s.Ctx, from, a)
+		if err == nil && (len(macs) != 1 || macs[0].String() != want) {
+			err = fmt.Errorf("%v answer, want n%d with %s", macs, node, want)
+		}
+		return err
+	})
+}
+
+// MAC returns the hardware address of a node.
+func (s *Scene) MAC(node int) string {
+	s.Helper()
+	mac, err := s.Lab.Node(node).MAC()
+	s.Must(err)
+	return mac.String()
+}
+
+// NextSpeaker returns a function that waits until the node has another speaker than now, and that one is ready.
+func (s *Scene) NextSpeaker(node int) func(context.Context) error {
+	s.Helper()
+	name := fmt.Sprintf("n%d", node)
+	before, _, err := SpeakerOf(s.Ctx, s.K8s, name)
+	s.Must(err)
+	return func(ctx context.Context) error {
+		return Eventually(ctx, "a new speaker on "+name, func(ctx context.Context) error {
+			id, ready, err := SpeakerOf(ctx, s.K8s, name)
+			if err == nil && (id == before || !ready) {
+				err = fmt.Errorf("container %s, before %s, ready %t", id, before, ready)
+			}
+			return err
+		})
+	}
+}
+
+// InDefault is an object's key in the namespace default.
+func InDefault(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: "default", Name: name}
+}

@@ -1,0 +1,56 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/belfry-lb/belfry/e2e/cluster"
+	"github.com/belfry-lb/belfry/e2e/harness"
+)
+
+// The release to begin with, installed by TestMain.
+var (
+	stage *harness.Stage
+	base  string // tag or commit
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(harness.Main(m, cluster.Options{Name: "upgrade"}, prepare))
+}
+
+const baseImage = "localhost/belfry:base"
+
+// unhurried has addresses wait longer for a speaker that restarts than they do by default: what is tried here is that nothing
+// moves, not how fast a busy machine starts a container.
+const unhurried = "speaker.restartWindow=60s"
+
+func prepare(ctx context.Context, s *harness.Stage) error {
+	stage = s
+	dir, err := os.MkdirTemp("", "belfry-base-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	var program string
+	return harness.Steps(
+		harness.Step{What: "building the release to begin with", Do: func() (err error) {
+			base, program, err = checkOut(ctx, dir)
+			return err
+		}},
+		harness.Step{What: "building the images and loading them into the nodes", Do: func() error {
+			return errors.Join(harness.LoadProgram(ctx, s.Lab, baseImage, program), harness.BuildImage(ctx, s.Lab), harness.BuildWebImage(ctx, s.Lab))
+		}},
+		harness.Step{What: "installing the release to begin with", Do: func() error {
+			return helm(ctx, "install", harness.Release, filepath.Join(dir, "charts", "belfry"), "--create-namespace",
+				"--set", "image.repository=localhost/belfry", "--set", "image.tag=base", "--set", "image.pullPolicy=Never", "--set", unhurried)
+		}},
+	)
+}
+
+// helm changes the release, and returns when all of its Pods are ready.
+func helm(ctx context.Context, args ...string) error {
+	return harness.Helm(ctx, stage.Lab, append(args, "--namespace", harness.Namespace, "--wait", "--timeout", "10m")...)
+}
