@@ -50,7 +50,7 @@ type desk struct {
 	writes atomic.Int64
 	counts atomic.Int64 // of writes, as metrics have them
 	refuse []error      // for the next writes, in turn
-	behind bool    // the cache shows nothing yet
+	behind bool         // the cache shows nothing yet
 }
 
 func newDesk(t *testing.T, objects ...client.Object) *desk {
