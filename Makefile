@@ -161,6 +161,7 @@ bench: $(BENCHSTAT) ## run the benchmarks BENCH, of one package and against a re
 fuzz: ## run every fuzz target for FUZZTIME
 	@tools/fuzz.sh $(FUZZTIME)
 	@go test -count=1 -timeout 0 -run '^(TestFuzzingRouter|TestFlapsDoNotGrow)$$' ./speaker/bgp -messages 1000000 -flaps 1000
+	@go test -count=1 -timeout 0 -run '^TestTakeoversLeaveNothing$$' ./speaker -takeovers 1000
 
 .PHONY: soak
 soak: preflight $(HELM) ## run the long series (build tag soak), then fuzz; takes hours

@@ -22,6 +22,7 @@ func (p *passer) apply(ctx context.Context, should plan.Plan, nodes []plan.Node)
 	}
 	p.rivals.hear(running.Others, time.Now())
 	p.metrics.contested.Set(float64(p.rivals.foreign()))
+	p.metrics.showForeign(p.rivals.conflicts())
 	p.metrics.addresses.Set(float64(len(running.Addresses)))
 	p.logChanges(p.running, running)
 	p.running = running

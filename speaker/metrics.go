@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/plan"
 )
@@ -22,6 +23,7 @@ type metrics struct {
 	snapshot  prometheus.Gauge
 	keys      prometheus.Gauge
 	writes    *prometheus.CounterVec
+	foreign   *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) (metrics, error) {
@@ -52,17 +54,31 @@ func newMetrics(r prometheus.Registerer) (metrics, error) {
 			Help: "Writes to the API server by kind and result (ok, conflict, gone, refused, timeout, error).",
 		}, []string{"kind", "result"}),
 	}
+	m.foreign = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "belfry_l2_foreign_hosts",
+		Help: "Addresses of ours that a host has which is no node of the cluster, for the 50 newest.",
+	}, []string{"interface", "mac"})
 	if r == nil {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.pass, m.plan, m.failures, m.ready, m.draining, m.missing, m.addresses, m.contested, m.takeovers, m.snapshot, m.keys, m.writes,
+		m.pass, m.plan, m.failures, m.ready, m.draining, m.missing, m.addresses, m.contested, m.takeovers, m.snapshot, m.keys, m.writes, m.foreign,
 	} {
 		if err := r.Register(c); err != nil {
 			return m, err
 		}
 	}
 	return m, nil
+}
+
+// showForeign tells of hosts that have addresses of ours. Hosts that forge many hardware addresses cannot make it long.
+func (m metrics) showForeign(conflicts []v1beta1.SpeakerConflict) {
+	m.foreign.Reset()
+	for _, c := range conflicts {
+		if c.Node == "" {
+			m.foreign.WithLabelValues(c.Interface, c.MAC).Inc()
+		}
+	}
 }
 
 // wrote counts a write to the API server.

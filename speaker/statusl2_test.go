@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
@@ -147,5 +148,36 @@ func TestPauseGrowsWithTheCluster(t *testing.T) {
 		if got := r.pauseOf(speakers); got != want {
 			t.Errorf("%d speakers: %v, want %v", speakers, got, want)
 		}
+	}
+}
+
+// TestForeignHostsAreCounted: by hardware address, ours left out, and gone when they are.
+func TestForeignHostsAreCounted(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m, err := newMetrics(registry)
+	must(t, err)
+	gathered := func() (out []string) {
+		families, err := registry.Gather()
+		must(t, err)
+		for _, f := range families {
+			if f.GetName() != "belfry_l2_foreign_hosts" {
+				continue
+			}
+			for _, x := range f.GetMetric() {
+				out = append(out, fmt.Sprint(x.GetLabel()[0].GetValue(), " ", x.GetLabel()[1].GetValue(), " ", x.GetGauge().GetValue()))
+			}
+		}
+		return out
+	}
+	m.showForeign([]v1beta1.SpeakerConflict{
+		{Address: "192.0.2.1", MAC: "02:00:00:00:00:09", Interface: "eth0"}, {Address: "192.0.2.2", MAC: "02:00:00:00:00:09", Interface: "eth0"},
+		{Address: "192.0.2.3", MAC: "02:00:00:00:00:08", Interface: "eth1"}, {Address: "192.0.2.4", MAC: "02:00:00:00:00:07", Interface: "eth0", Node: "n2"},
+	})
+	if diff := cmp.Diff([]string{"eth0 02:00:00:00:00:09 2", "eth1 02:00:00:00:00:08 1"}, gathered()); diff != "" {
+		t.Error(diff)
+	}
+	m.showForeign(nil)
+	if left := gathered(); len(left) > 0 {
+		t.Errorf("still there: %v", left)
 	}
 }

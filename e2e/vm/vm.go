@@ -1,5 +1,5 @@
-// Package vm runs tests in a virtual machine with Debian's kernel, for what many a test machine's kernel lacks: VRF devices.
-// Nothing is installed; the kernel is emulated, so that any machine can do it.
+// Package vm runs tests in a virtual machine with Debian's kernel, for what many a test machine's kernel lacks: VRF devices, bonds,
+// VLANs. Nothing is installed; the kernel is emulated, so that any machine can do it.
 package vm
 
 import (
@@ -17,8 +17,8 @@ import (
 )
 
 // Guest builds the tests of the working directory with the build tag guest and runs TestGuest in a virtual machine, as root of an
-// empty one that has the modules vrf and veth loaded.
-func Guest(t *testing.T) {
+// empty one that has these modules of the kernel loaded.
+func Guest(t *testing.T, modules ...string) {
 	t.Helper()
 	root, err := Packages("qemu-system-x86", "busybox-static", "linux-image-cloud-amd64")
 	if err != nil {
@@ -32,10 +32,10 @@ func Guest(t *testing.T) {
 		t.Fatalf("building the guest's test: %v: %s", err, out)
 	}
 	initramfs := filepath.Join(dir, "initramfs")
-	if err := writeInitramfs(initramfs, root, binary); err != nil {
+	if err := writeInitramfs(initramfs, root, binary, modules); err != nil {
 		t.Fatal("making the initramfs:", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	libraries := filepath.Join(root, "usr/lib/x86_64-linux-gnu") + ":" + filepath.Join(root, "lib/x86_64-linux-gnu")
 	qemu := exec.CommandContext(ctx, filepath.Join(root, "usr/bin/qemu-system-x86_64"), "-accel", "tcg", "-m", "512", "-nographic",
@@ -61,15 +61,13 @@ const guestInit = `#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /tmp /etc
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sysfs /sys
-/bin/busybox insmod /vrf.ko
-/bin/busybox insmod /veth.ko
-/bin/busybox ip link set lo up
-cd /tmp && /guest.test -test.run '^TestGuest$' -test.v -test.timeout 4m
+%s/bin/busybox ip link set lo up
+cd /tmp && /guest.test -test.run '^TestGuest$' -test.v -test.timeout 14m
 /bin/busybox poweroff -f
 `
 
 // writeInitramfs writes a compressed archive with all that the guest needs.
-func writeInitramfs(path, root, binary string) error {
+func writeInitramfs(path, root, binary string, modules []string) error {
 	var archive bytes.Buffer
 	n := 0
 	add := func(name string, mode int, content []byte) {
@@ -79,25 +77,24 @@ func writeInitramfs(path, root, binary string) error {
 	for _, dir := range []string{"bin", "dev"} {
 		add(dir, 0o040755, nil)
 	}
-	add("init", 0o100755, []byte(guestInit))
-	for name, pattern := range map[string]string{
-		"bin/busybox": "bin/busybox", "vrf.ko": "lib/modules/*/kernel/drivers/net/vrf.ko", "veth.ko": "lib/modules/*/kernel/drivers/net/veth.ko",
-	} {
-		found, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil || len(found) == 0 {
-			return fmt.Errorf("%s: nothing, %w", pattern, err)
-		}
-		content, err := os.ReadFile(found[0])
+	loaded, err := drivers(root, modules)
+	if err != nil {
+		return err
+	}
+	var load strings.Builder
+	for i, m := range loaded {
+		file := fmt.Sprintf("%d.ko", i)
+		add(file, 0o100644, m)
+		fmt.Fprintf(&load, "/bin/busybox insmod /%s\n", file)
+	}
+	add("init", 0o100755, fmt.Appendf(nil, guestInit, load.String()))
+	for name, from := range map[string]string{"bin/busybox": filepath.Join(root, "bin/busybox"), "guest.test": binary} {
+		content, err := os.ReadFile(from)
 		if err != nil {
 			return err
 		}
 		add(name, 0o100755, content)
 	}
-	test, err := os.ReadFile(binary)
-	if err != nil {
-		return err
-	}
-	add("guest.test", 0o100755, test)
 	add("TRAILER!!!", 0, nil)
 	return compress(path, &archive)
 }

@@ -17,7 +17,12 @@ import (
 const patience = time.Minute
 
 // eventually waits until ok holds.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	eventuallyWithin(t, patience, what, ok)
+}
+
+func eventuallyWithin(t testing.TB, patience time.Duration, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -32,12 +37,12 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 // host is a network namespace without a name: it goes with its last socket, process and thread.
 type host struct {
-	t  *testing.T
+	t  testing.TB
 	ns netns.NsHandle
 	nl *netlink.Handle
 }
 
-func newHost(t *testing.T) *host {
+func newHost(t testing.TB) *host {
 	t.Helper()
 	h := &host{t: t}
 	made := make(chan error)
@@ -60,7 +65,7 @@ func newHost(t *testing.T) *host {
 	return h
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +108,7 @@ func (h *host) dial(ctx context.Context, network, address string) (c net.Conn, e
 // lan is a bridge in a namespace of its own.
 type lan struct{ *host }
 
-func newLAN(t *testing.T) lan {
+func newLAN(t testing.TB) lan {
 	t.Helper()
 	l := lan{newHost(t)}
 	attrs := netlink.NewLinkAttrs()

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -34,12 +35,15 @@ type node struct {
 	kubeconfig string
 	web        *http.Client // speaks from within the namespace
 	snapshots  string       // the folder that an emptyDir would be
+	program    string       // instead of the one with the race detector
+	flags      []string     // besides those that all have
+	labels     map[string]string
 	process    *exec.Cmd
 	exited     chan error
 	logs       *journal
 }
 
-func newNode(t *testing.T, l lan, p *proxy, name string, cidrs ...string) *node {
+func newNode(t testing.TB, l lan, p *proxy, name string, cidrs ...string) *node {
 	t.Helper()
 	n := &node{host: newHost(t), name: name, kubeconfig: writeKubeconfig(t, config), snapshots: t.TempDir()}
 	l.join(n.host, name, cidrs...)
@@ -59,10 +63,10 @@ func (n *node) start() {
 	n.t.Helper()
 	logs := &journal{}
 	n.logs = logs
-	cmd := exec.Command(binary, "speaker", "--kubeconfig="+n.kubeconfig, "--node-name="+n.name, "--namespace="+namespace,
-		"--members-bind="+n.addr, "--snapshot-dir="+n.snapshots, "--log-format=console", "--log-level=debug",
+	cmd := exec.Command(cmp.Or(n.program, binary), append([]string{"speaker", "--kubeconfig=" + n.kubeconfig, "--node-name=" + n.name, "--namespace=" + namespace,
+		"--members-bind=" + n.addr, "--snapshot-dir=" + n.snapshots, "--log-format=console", "--log-level=debug",
 		"--metrics-address=127.0.0.1:7980", "--health-address=127.0.0.1:7981", "--proxy-health=0",
-		"--failover=relaxed", "--restart-window="+back.String())
+		"--failover=relaxed", "--restart-window=" + back.String()}, n.flags...)...)
 	cmd.Stdout, cmd.Stderr = logs, logs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	started, exited := make(chan error, 1), make(chan error, 1)
@@ -174,7 +178,7 @@ func (n *node) status() v1beta1.SpeakerStatus {
 	return s
 }
 
-func writeKubeconfig(t *testing.T, c *rest.Config) string {
+func writeKubeconfig(t testing.TB, c *rest.Config) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "kubeconfig")
 	k := clientcmdapi.NewConfig()

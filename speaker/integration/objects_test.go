@@ -15,7 +15,7 @@ import (
 )
 
 // create makes an object, with its status, and takes it away after the test.
-func create(t *testing.T, o client.Object) {
+func create(t testing.TB, o client.Object) {
 	t.Helper()
 	ctx := context.Background()
 	withStatus := o.DeepCopyObject().(client.Object)
@@ -28,7 +28,7 @@ func create(t *testing.T, o client.Object) {
 	}
 }
 
-func newNamespace(t *testing.T) {
+func newNamespace(t testing.TB) {
 	t.Helper()
 	must(t, client.IgnoreAlreadyExists(api.Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})))
 }
@@ -43,7 +43,7 @@ func gossipKey() *corev1.Secret {
 // object is the Kubernetes Node of n.
 func (n *node) object() *corev1.Node {
 	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: n.name},
+		ObjectMeta: metav1.ObjectMeta{Name: n.name, Labels: n.labels},
 		Status:     corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}},
 	}
 }
@@ -53,7 +53,10 @@ func (n *node) pod() *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "speaker-" + n.name, Labels: speaker.PodLabels()},
 		Spec:       corev1.PodSpec{NodeName: n.name, HostNetwork: true, Containers: []corev1.Container{{Name: "speaker", Image: "belfry"}}},
-		Status:     corev1.PodStatus{Phase: corev1.PodRunning, PodIP: n.addr, PodIPs: []corev1.PodIP{{IP: n.addr}}},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodRunning, PodIP: n.addr, PodIPs: []corev1.PodIP{{IP: n.addr}},
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+		},
 	}
 }
 

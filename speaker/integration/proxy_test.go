@@ -9,7 +9,7 @@ import (
 
 // proxy brings the API server's own address into namespaces. Closing it is how the API server goes away for them.
 type proxy struct {
-	t         *testing.T
+	t         testing.TB
 	to        string
 	mu        sync.Mutex
 	hosts     []*host
@@ -18,7 +18,7 @@ type proxy struct {
 	work      sync.WaitGroup
 }
 
-func newProxy(t *testing.T, to string) *proxy {
+func newProxy(t testing.TB, to string) *proxy {
 	p := &proxy{t: t, to: to, conns: map[net.Conn]bool{}}
 	t.Cleanup(p.cut)
 	return p

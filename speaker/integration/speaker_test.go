@@ -21,13 +21,13 @@ import (
 
 // site is a LAN with nodes and one host that asks.
 type site struct {
-	t     *testing.T
+	t     testing.TB
 	api   *proxy
 	nodes []*node
 	asker *host
 }
 
-func newSite(t *testing.T) (*site, lan) {
+func newSite(t testing.TB) (*site, lan) {
 	t.Helper()
 	s := &site{t: t, api: newProxy(t, server), asker: newHost(t)}
 	newNamespace(t)

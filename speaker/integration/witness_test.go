@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,6 +79,13 @@ func (w *witness) listen(c *arp.Client, a netip.Addr) {
 	}
 }
 
+// told tells whether it has heard anything.
+func (w *witness) told() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.heard) > 0
+}
+
 // end stops it; further calls do nothing.
 func (w *witness) end() {
 	select {
@@ -121,4 +129,13 @@ func (w *witness) moved(from, to *node) {
 	if w.err != nil || late > 0 || old == 0 || news == 0 {
 		w.h.t.Errorf("%d answers name %s, then %d %s and %d others (error %v)", old, from.name, news, to.name, late, w.err)
 	}
+}
+
+// turns ends the witness and returns whom it has heard, one after the other.
+func (w *witness) turns() []string {
+	w.end()
+	if w.err != nil {
+		w.h.t.Error(w.err)
+	}
+	return slices.Compact(slices.Clone(w.heard))
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -28,7 +29,13 @@ type port struct {
 	streams chan net.Conn
 	closed  chan struct{}
 	once    sync.Once
+
+	sent, bytes atomic.Int64 // packets, and what they are on Ethernet
+	streamed    atomic.Int64 // bytes written to streams
 }
+
+// overhead of a packet: the headers of Ethernet, IPv4 and UDP.
+const overhead = 14 + 20 + 8
 
 var _ memberlist.NodeAwareTransport = (*port)(nil)
 
@@ -81,6 +88,8 @@ func (p *port) WriteTo(b []byte, addr string) (time.Time, error) {
 
 func (p *port) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
 	now := time.Now()
+	p.sent.Add(1)
+	p.bytes.Add(int64(len(b) + overhead))
 	if to := p.net.route(p.addr, a.Addr); to != nil {
 		select {
 		case to.packets <- &memberlist.Packet{Buf: bytes.Clone(b), From: net.UDPAddrFromAddrPort(p.addr), Timestamp: now}:
@@ -102,10 +111,23 @@ func (p *port) DialAddressTimeout(a memberlist.Address, _ time.Duration) (net.Co
 	near, far := net.Pipe()
 	select {
 	case <-to.closed:
-	case to.streams <- far:
-		return near, nil
+	case to.streams <- counted{far, &to.streamed}:
+		return counted{near, &p.streamed}, nil
 	}
 	return nil, errNoRoute
+}
+
+// counted is a stream whose bytes are counted as they are written.
+type counted struct {
+	net.Conn
+	bytes *atomic.Int64
+}
+
+// Write implements net.Conn.
+func (c counted) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.bytes.Add(int64(n))
+	return n, err
 }
 
 func (p *port) PacketCh() <-chan *memberlist.Packet { return p.packets }

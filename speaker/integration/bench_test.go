@@ -1,0 +1,169 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+)
+
+const (
+	benchServices = 10_000
+	benchRate     = 100 // endpoint updates a second
+)
+
+// BenchmarkEndpointUpdates has a speaker, built without the race detector, follow 100 endpoint updates a second among 10,000
+// Services. An operation is a second. It reports the speaker's share of a core, for updates that leave the set of nodes that can
+// serve as it is (idle), for those that change it (moving), and the time from such an update's acceptance by the API server until a
+// neighbour is answered.
+func BenchmarkEndpointUpdates(b *testing.B) {
+	program := filepath.Join(b.TempDir(), "belfry")
+	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/belfry").CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	s, l := newSite(b)
+	l.join(s.asker, "asker", "10.82.0.9/16")
+	n := newNode(b, l, s.api, "bench", "10.82.0.1/16")
+	n.program, s.nodes = program, []*node{n}
+	create(b, pool("bench", "10.82.128.0-10.82.191.255"))
+	create(b, advertisement("bench", "bench"))
+	fast := rest.CopyConfig(config)
+	fast.QPS, fast.Burst = 2000, 2000
+	writer, err := client.New(fast, client.Options{Scheme: api.Scheme()})
+	must(b, err)
+	populate(b, writer)
+	s.up()
+	eventuallyWithin(b, 5*time.Minute, "every second Service is announced", func() bool { return n.metric("belfry_l2_addresses") == benchServices/2 })
+	turn := 0
+	for _, kind := range []string{"idle", "moving"} {
+		b.Run(kind, func(b *testing.B) {
+			before, began, passes := n.cpu(), time.Now(), n.metric(passesMade)
+			var took []time.Duration
+			for b.Loop() {
+				turn++
+				took = append(took, churn(b, writer, s, turn, kind == "moving"))
+			}
+			lasted := time.Since(began).Seconds()
+			slices.Sort(took)
+			b.ReportMetric(100*(n.cpu()-before).Seconds()/lasted, "%core")
+			b.ReportMetric((n.metric(passesMade)-passes)/lasted, "passes/s")
+			if kind == "moving" {
+				b.ReportMetric(float64(took[len(took)/2].Milliseconds()), "reaction-median-ms")
+				b.ReportMetric(float64(took[len(took)-1].Milliseconds()), "reaction-most-ms")
+			}
+		})
+	}
+}
+
+func benchName(i int) string { return fmt.Sprintf("bench-%05d", i) }
+
+func benchAddr(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 82, byte(128 + i>>8), byte(i)}) }
+
+// populate makes Services with externalTrafficPolicy Local: every second one has a pod on the node.
+func populate(b *testing.B, c client.Client) {
+	b.Helper()
+	ctx := context.Background()
+	var work errgroup.Group
+	work.SetLimit(32)
+	for i := range benchServices {
+		work.Go(func() error {
+			o := service(benchName(i), "bench", benchAddr(i).String())
+			o.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+			o.Status.Conditions = []metav1.Condition{{
+				Type: v1beta1.ConditionAnnounced, Status: metav1.ConditionTrue, Reason: "Announced", LastTransitionTime: metav1.Now(),
+			}}
+			status := o.DeepCopy()
+			if err := c.Create(ctx, o); err != nil {
+				return err
+			}
+			status.ResourceVersion = o.ResourceVersion
+			if err := c.Status().Patch(ctx, status, client.Merge); err != nil {
+				return err
+			}
+			return c.Create(ctx, benchSlice(i, i%2 == 0, 0))
+		})
+	}
+	must(b, work.Wait())
+	b.Cleanup(func() {
+		must(b, c.DeleteAllOf(ctx, &discoveryv1.EndpointSlice{}, client.InNamespace(namespace)))
+		var clean errgroup.Group
+		clean.SetLimit(32)
+		for i := range benchServices {
+			clean.Go(func() error { return c.Delete(ctx, service(benchName(i), "bench", "")) })
+		}
+		must(b, clean.Wait())
+	})
+}
+
+// benchSlice has one pod on the node or on another, whose address changes with each turn.
+func benchSlice(i int, here bool, turn int) *discoveryv1.EndpointSlice {
+	node := "elsewhere"
+	if here {
+		node = "bench"
+	}
+	s := endpoints(benchName(i), node)
+	s.Endpoints[0].Addresses = []string{fmt.Sprintf("198.51.%d.%d", turn%250, i%250+1)}
+	return s
+}
+
+// churn makes a second's updates. The last of them, if they move, puts a pod on this node whose Service is asked for until it is
+// answered.
+func churn(b *testing.B, c client.Client, s *site, turn int, moving bool) (reaction time.Duration) {
+	b.Helper()
+	ctx, tick := context.Background(), time.NewTicker(time.Second/benchRate)
+	defer tick.Stop()
+	for k := range benchRate - 1 {
+		<-tick.C
+		i := (turn*benchRate + k) % benchServices
+		here := i%2 == 0
+		if moving {
+			here = (i+turn)%2 == 0
+		}
+		must(b, c.Update(ctx, benchSlice(i, here, turn)))
+	}
+	<-tick.C
+	if !moving {
+		return 0
+	}
+	i := (turn*benchRate + benchRate - 1) % benchServices
+	must(b, c.Update(ctx, benchSlice(i, false, turn)))
+	s.silent(benchAddr(i))
+	must(b, c.Update(ctx, benchSlice(i, true, turn+1)))
+	began, w := time.Now(), s.asker.watch(benchAddr(i))
+	defer w.end()
+	for !w.told() {
+		time.Sleep(time.Millisecond)
+	}
+	return time.Since(began)
+}
+
+// cpu is what the speaker has used.
+func (n *node) cpu() time.Duration {
+	n.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.process.Process.Pid))
+	must(n.t, err)
+	fields := strings.Fields(string(text[strings.LastIndex(string(text), ")")+1:]))
+	sum := 0
+	for _, f := range fields[11:13] { // utime and stime, in hundredths
+		v, err := strconv.Atoi(f)
+		must(n.t, err)
+		sum += v
+	}
+	return time.Duration(sum) * 10 * time.Millisecond
+}
