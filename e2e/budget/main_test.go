@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 func prepare(ctx context.Context, s *harness.Stage) error {
 	stage = s
-	return harness.Steps(
+	return s.Prepare(
 		harness.Step{What: "building the images and loading them into the nodes", Do: func() error {
 			return errors.Join(harness.BuildImage(ctx, s.Lab), harness.BuildWebImage(ctx, s.Lab))
 		}},

@@ -37,7 +37,7 @@ func prepare(ctx context.Context, s *harness.Stage) error {
 	}
 	defer os.RemoveAll(dir)
 	var program string
-	return harness.Steps(
+	return s.Prepare(
 		harness.Step{What: "building the release to begin with", Do: func() (err error) {
 			base, program, err = checkOut(ctx, dir)
 			return err
