@@ -47,20 +47,23 @@ type Node struct {
 	Labelled bool
 }
 
-// between tells whether neither system tells the routers of the node's addresses.
+// between tells whether neither system tells the routers of the node's addresses, or soon will not.
 func (n Node) between() bool {
-	return !n.Running && (!n.Selected || n.Waiting != "") || n.Running && n.Settling
+	return !n.Running && (!n.Selected || n.Waiting != "") || n.Running && n.Left
 }
 
-// rank puts nodes that are on their way before all others, so that no second one sets out.
-func rank(a, b Node) int {
+// rank puts nodes that are on their way before all others, so that no second one sets out, and after them those whose old
+// speaker has just started: they carry nothing yet.
+func rank(a, b Node) int { return a.turn() - b.turn() }
+
+func (n Node) turn() int {
 	switch {
-	case a.between() == b.between():
+	case n.between():
 		return 0
-	case a.between():
-		return -1
+	case n.Running && n.Settling:
+		return 1
 	}
-	return 1
+	return 2
 }
 
 // Want adds an object of ours that is not there yet.

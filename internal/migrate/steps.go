@@ -68,9 +68,9 @@ func Gap(bgp bool, nodes int, back bool) string {
 	case !bgp || nodes != 1:
 		return ""
 	case back:
-		return "one node only speaks BGP: its routes are gone until the old speaker has started and dialled, about 6 s in the test, and once more with its rolling update"
+		return "one node only speaks BGP: its routes are gone until the old speaker has started and dialled, and once more with its rolling update: 6 to 26 s in the test"
 	}
-	return "one node only speaks BGP: its routes are gone from the old session's end until the new session is up, about 1 s in the test"
+	return "one node only speaks BGP: its routes are gone from the old session's end until the new session is up, 1 to 2.3 s in the test"
 }
 
 func plural(n int, what string) string {

@@ -293,3 +293,18 @@ func TestGap(t *testing.T) {
 		t.Error("there and back are the same")
 	}
 }
+
+// A node that is on its way is finished before one whose old speaker has just started.
+func TestNoSecondNodeSetsOut(t *testing.T) {
+	s := State{Guarded: true, Patched: true, Nodes: []Node{
+		{Name: "a", Running: true}, {Name: "b", Running: true, Settling: true}, {Name: "c", Running: true, Left: true, Labelled: true},
+	}}
+	for _, want := range []string{"c", "b", "a"} {
+		step, ok := Next(s)
+		if !ok || len(step.Nodes) != 1 || step.Nodes[0] != want {
+			t.Fatalf("got %+v, want a step on %s", step, want)
+		}
+		i := slices.IndexFunc(s.Nodes, func(n Node) bool { return n.Name == want })
+		s.Nodes[i] = Node{Name: want, Left: true, Selected: true, Labelled: true}
+	}
+}

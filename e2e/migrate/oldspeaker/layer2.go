@@ -90,10 +90,10 @@ func (r *responder) read(ctx context.Context) error {
 
 // unlessEnded returns the error, or nothing when the socket was closed because all is over.
 func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return fmt.Errorf("answering ARP: %w", err)
 	}
-	return fmt.Errorf("answering ARP: %w", err)
+	return nil
 }
 
 func (r *responder) has(a netip.Addr) bool {

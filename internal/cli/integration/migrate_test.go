@@ -134,7 +134,7 @@ func TestMigrate(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			metalLB(t, "programs.yaml", "belfry.yaml", tc.config)
 			w := startWorld(t)
-			apply := []string{"migrate", "metallb", "--apply", "--timeout=1m"}
+			apply := []string{"migrate", "metallb", "--apply", "--timeout=1m", "--settle=0s"}
 			back := []string{"migrate", "metallb", "--rollback", "--timeout=1m", "--settle=0s"}
 
 			dry := mustRun(t, append(apply, "--dry-run")...)
