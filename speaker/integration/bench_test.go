@@ -147,8 +147,10 @@ func churn(b *testing.B, c client.Client, s *site, turn int, moving bool) (react
 	must(b, c.Update(ctx, benchSlice(i, true, turn+1)))
 	began, w := time.Now(), s.asker.watch(benchAddr(i))
 	defer w.end()
+	often := time.NewTicker(time.Millisecond)
+	defer often.Stop()
 	for !w.told() {
-		time.Sleep(time.Millisecond)
+		<-often.C
 	}
 	return time.Since(began)
 }

@@ -67,6 +67,15 @@ func announced(t *testing.T, service string, is metav1.ConditionStatus, words ..
 	eventually(t, service+" is announced: "+string(is)+" "+strings.Join(words, " "), holds)
 }
 
+// wish makes a Service whose address is left to the controller, which is asked for the one that it has here.
+func (s *site) wish(o *corev1.Service) {
+	s.t.Helper()
+	o.Annotations = map[string]string{v1beta1.AnnotationIPs: o.Status.LoadBalancer.Ingress[0].IP}
+	o.Status = corev1.ServiceStatus{}
+	must(s.t, api.Create(context.Background(), o))
+	s.t.Cleanup(func() { must(s.t, client.IgnoreNotFound(api.Delete(context.Background(), o))) })
+}
+
 // unplug takes an address off h's eth0.
 func (h *host) unplug(cidr string) {
 	h.t.Helper()
@@ -136,7 +145,7 @@ func TestDuplicates(t *testing.T) {
 func testStranger(t *testing.T, s *site, stranger *host) {
 	a := netip.MustParseAddr("10.78.0.100")
 	create(s.t, endpoints("stranger", "d1"))
-	create(s.t, service("stranger", "dup", a.String()))
+	s.wish(service("stranger", "dup", a.String()))
 	announced(t, "stranger", metav1.ConditionFalse, "Conflict", stranger.mac())
 	if macs := s.asker.answers(a); !slices.Equal(macs, []string{stranger.mac()}) {
 		t.Errorf("%v answer, the stranger is %s", macs, stranger.mac())
@@ -188,7 +197,7 @@ func testHeldByMember(t *testing.T, s *site, d1, d2 *node) {
 	d2.plug("10.78.0.101/32")
 	w := s.asker.watch(a)
 	create(s.t, endpoints("held", "d1"))
-	create(s.t, service("held", "dup", a.String()))
+	s.wish(service("held", "dup", a.String()))
 	eventually(t, "d2 announces it", func() bool { return slices.Contains(expand(d2.status().Status.L2.Addresses), a) })
 	announced(t, "held", metav1.ConditionTrue, "d2")
 	d2.unplug("10.78.0.101/32") // the other announcer goes
@@ -206,7 +215,7 @@ func testHeldInVain(t *testing.T, s *site, d1, d2 *node) {
 	create(s.t, endpoints("vain", "d1"))
 	o := service("vain", "dup", a.String())
 	o.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
-	create(s.t, o)
+	s.wish(o)
 	announced(t, "vain", metav1.ConditionFalse, "HeldByStation", "d2")
 	if macs := s.asker.answers(a); !slices.Equal(macs, []string{d2.mac()}) {
 		t.Errorf("%v answer, d2 is %s", macs, d2.mac())
@@ -237,9 +246,9 @@ func testBothHaveIt(t *testing.T, s *site, d1, d2 *node) {
 	for i, n := range s.nodes {
 		must(t, n.nl.RouteDel(cut[i]))
 	}
-	s.owner(a, owner) // its claim is the elder
-	eventually(t, "d1 has let go", func() bool { return !slices.Contains(expand(heir.status().Status.L2.Addresses), a) })
-	s.owner(a, owner)
+	s.owner(a, heir) // of two claims that of the preferred node wins
+	eventually(t, "d2 has let go", func() bool { return !slices.Contains(expand(owner.status().Status.L2.Addresses), a) })
+	s.owner(a, heir)
 }
 
 // hole swallows what is sent there.
