@@ -35,7 +35,7 @@ func TestDigestFollowsThePlanThatIsCarriedOut(t *testing.T) {
 				t.Errorf("a Service that makes no difference to routes: %+v became %+v", first, got)
 			}
 
-			cannot := error(errors.New("no socket"))
+			cannot := errors.New("no socket")
 			r.wire.fail.Store(&cannot)
 			added := &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "more"}}
 			must(t, r.api.Create(t.Context(), added))
