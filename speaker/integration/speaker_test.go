@@ -235,18 +235,17 @@ func testRestart(t *testing.T, s *site, a netip.Addr, signal unix.Signal) {
 	}
 	s.owner(a, owner) // the process has ended: another node answers
 	rest := s.but(owner)
-	for _, n := range rest {
-		eventually(t, n.name+"'s status misses "+owner.name, func() bool {
-			m := n.status().Status.Members
-			return m.Alive == 2 && slices.Equal(m.Missing, []string{owner.name})
-		})
-	}
 	eventually(t, "a status tells who stands in", func() bool {
 		return slices.ContainsFunc(rest, func(n *node) bool {
 			in := n.status().Status.L2.StandIns
 			return len(in) == 1 && in[0].Node == owner.name
 		})
 	})
+	for _, n := range rest { // its address waits for it: that is no news worth a write of each
+		if m := n.status().Status.Members; m.Alive != 3 || len(m.Missing) > 0 {
+			t.Errorf("%s's status has %+v while %s restarts", n.name, m, owner.name)
+		}
+	}
 	owner.start()
 	eventually(t, owner.name+" is ready again", owner.ready)
 	for _, n := range rest {
@@ -289,6 +288,12 @@ func testGone(t *testing.T, s *site, a netip.Addr) {
 	owner := s.owner(a, s.nodes...)
 	_ = owner.stop(unix.SIGKILL)
 	heir := s.owner(a, s.but(owner)...)
+	for _, n := range s.but(owner) {
+		eventually(t, n.name+"'s status misses "+owner.name, func() bool {
+			m := n.status().Status.Members
+			return m.Alive == 2 && slices.Equal(m.Missing, []string{owner.name})
+		})
+	}
 	owner.start()
 	eventually(t, owner.name+" is ready again", owner.ready)
 	w := s.asker.watch(a)
