@@ -210,12 +210,13 @@ func TestTakesPartInOrder(t *testing.T) {
 			r.rest()
 		})
 		// The others must have the facts of a speaker that says it is ready.
-		told := func(claims string) string {
+		told := func(more string) string {
 			return `{"interfaces":[{"name":"eth0","mac":"02:00:00:00:00:01","up":true,"ipv4":true,"ipv6":true,` +
-				`"prefixes":["192.0.2.0/24","2001:db8::/64","fe80::/64"]}],` + claims + `"dataplane":"healthy"}`
+				`"prefixes":["192.0.2.0/24","2001:db8::/64","fe80::/64"]}],` + more + `"dataplane":"healthy"}`
 		}
+		const starting = `"starting":true,`
 		story := []string{
-			`{"interfaces":[],"dataplane":"healthy"}`, told(""), "ready",
+			`{"interfaces":[],` + starting + `"dataplane":"healthy"}`, told(starting), "ready", told(""),
 			told(`"claims":[{"epoch":1,"addresses":["192.0.2.100"]}],`),
 		}
 		if diff := cmp.Diff(story, r.members.story); diff != "" {
