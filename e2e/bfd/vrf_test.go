@@ -7,4 +7,4 @@ import (
 )
 
 // TestVRF runs TestGuest in a virtual machine, for many a test machine's kernel knows no VRF.
-func TestVRF(t *testing.T) { vm.Guest(t) }
+func TestVRF(t *testing.T) { vm.Guest(t, "vrf", "veth") }
