@@ -279,7 +279,7 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 	if !p.opened {
 		return should, false, nil // it could not answer, so it must not say that it does
 	}
-	p.seen = p.group.Members()
+	p.seen = p.roster()
 	w, err := p.world(ctx, now, p.seen)
 	if err != nil {
 		return should, false, err
@@ -293,6 +293,18 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 	p.probe(should, p.seen)
 	p.gone = p.withdrawn(ctx, should)
 	return should, true, nil
+}
+
+// roster is who is in the group. What this node has told a moment ago may not be there yet, and is put in its place: no pass
+// follows when it hears itself.
+func (p *passer) roster() []members.Member {
+	all := slices.Clone(p.group.Members())
+	for i := range all {
+		if all[i].Name == p.o.Node && p.told != nil {
+			all[i].Facts = p.told
+		}
+	}
+	return all
 }
 
 // world gathers all facts.

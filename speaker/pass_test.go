@@ -41,6 +41,7 @@ type fakeGroup struct {
 	story    []string // states and facts in the order of the calls
 	peers    []map[string]netip.AddrPort
 	refuse   error
+	lags     time.Duration // until this node's own facts are in the roster
 	settled  chan struct{}
 	changing signal
 }
@@ -64,7 +65,12 @@ func (g *fakeGroup) Publish(b []byte) error {
 	}
 	if string(g.roster[0].Facts) != string(b) {
 		g.story = append(g.story, string(b))
-		g.change(func(m *members.Member) { m.Facts = b })
+		shows := func() { g.change(func(m *members.Member) { m.Facts = b }) }
+		if g.lags == 0 {
+			shows()
+		} else {
+			time.AfterFunc(g.lags, shows)
+		}
 	}
 	return nil
 }
@@ -268,6 +274,21 @@ func TestStatusIsReadBeforeItIsWritten(t *testing.T) {
 		}
 		if len(r.reports) == 0 {
 			t.Error("it says nothing")
+		}
+	})
+}
+
+// TestOwnFacts: a plan is made from what this node has told, not from what the group shows of that a moment later.
+func TestOwnFacts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.members.lags = time.Millisecond
+		r.during(func() {
+			r.fit()
+			elapse(2 * holdDown)
+		})
+		if own := r.nodes[0]; !own.Steady {
+			t.Errorf("after its hold-down it plans with %+v", own)
 		}
 	})
 }
