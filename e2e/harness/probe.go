@@ -174,16 +174,19 @@ func (p *Probe) Counts() (ok, failed int) {
 	return ok, failed
 }
 
-// Patience tells of the attempts begun after since: how many there were, how many failed, and how many needed their first packet
-// repeated, once and more than once. A kernel repeats it after one second and after two more: who needed it once at most
+// Patience tells of the attempts begun after since: how many there were, how many failed, how many were reset, and how many
+// needed their first packet repeated, once and more than once. A router that has one path less sends the packets of a
+// connection elsewhere: one that was about to be opened at that moment is reset there. A kernel repeats it after one second and after two more: who needed it once at most
 // was answered within a second or so, however busy the machine.
-type Patience struct{ Connections, Failed, Once, More int }
+type Patience struct{ Connections, Failed, Reset, Once, More int }
 
 // Patience counts what a patient probe needed of it.
 func (p *Probe) Patience(since time.Time) (out Patience) {
 	for _, a := range p.after(since) {
 		out.Connections++
 		switch {
+		case errors.Is(a.err, unix.ECONNRESET):
+			out.Reset++
 		case !a.ok:
 			out.Failed++
 		case a.repeats == 1:

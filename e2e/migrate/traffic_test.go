@@ -164,12 +164,17 @@ func (f *traffic) end(ctx context.Context, t *testing.T, what string, ecmp bool)
 		p := f.probes[name]
 		p.Stop()
 		got := p.Patience(f.began)
-		t.Logf("%s: %s: %d connections, %d failed, %d needed a second packet, %d more; longest silence %d ms",
-			what, name, got.Connections, got.Failed, got.Once, got.More, p.Silent(f.began).Milliseconds())
+		t.Logf("%s: %s: %d connections, %d failed, %d reset, %d needed a second packet, %d more; longest silence %d ms",
+			what, name, got.Connections, got.Failed, got.Reset, got.Once, got.More, p.Silent(f.began).Milliseconds())
 		// A packet that is repeated takes the same path, so one that is dead for longer than a second shows, too.
 		gap := routed(name) && !ecmp
-		if !gap && (got.Failed > 0 || got.More > 0) {
-			t.Errorf("%s: %s: %d connections failed, %d needed more than two packets: %v", what, name, got.Failed, got.More, p.Failures(f.began))
+		resets := 0 // one for each path that goes
+		if routed(name) {
+			resets = len(lab.Nodes())
+		}
+		if !gap && (got.Failed > 0 || got.Reset > resets || got.More > 0) {
+			t.Errorf("%s: %s: %d connections failed, %d were reset, %d needed more than two packets: %v",
+				what, name, got.Failed, got.Reset, got.More, p.Failures(f.began))
 		}
 	}
 	f.checkAddresses(t, what)
