@@ -43,6 +43,7 @@ func Guest(t *testing.T, modules ...string) {
 		"-kernel", one(t, root, "boot/vmlinuz-*"), "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 no_timer_check")
 	qemu.Env = append(os.Environ(), "LD_LIBRARY_PATH="+libraries)
 	out, err := qemu.CombinedOutput()
+	t.Logf("the guest:\n%s", out)
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestGuest") {
 		t.Errorf("the guest: %v:\n%s", err, out)
 	}
