@@ -4,6 +4,7 @@ package links
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -214,15 +215,15 @@ func testVLAN(t *testing.T) {
 // silent waits until the neighbour's kernel has given up asking.
 func silent(t *testing.T, h *nettest.Host, dev string) {
 	t.Helper()
-	for limit := time.After(patience); ; {
-		_ = h.Do(func() error {
-			c, err := net.Dial("udp", netip.AddrPortFrom(v4, 9).String())
-			if err == nil {
-				_, err = c.Write([]byte{0})
-				_ = c.Close()
-			}
+	h.Must(h.Do(func() error {
+		c, err := net.Dial("udp", netip.AddrPortFrom(v4, 9).String())
+		if err != nil {
 			return err
-		})
+		}
+		_, err = c.Write([]byte{0})
+		return errors.Join(err, c.Close())
+	}))
+	for limit := time.After(patience); ; {
 		list, err := h.Netlink.NeighList(h.Link(dev).Attrs().Index, netlink.FAMILY_V4)
 		h.Must(err)
 		i := slices.IndexFunc(list, func(n netlink.Neigh) bool { return n.IP.Equal(v4.AsSlice()) })
