@@ -134,7 +134,8 @@ func addHost(lan netns.NsHandle, r record, h hostAddr) error {
 	if err := withHandle(lan, func(nl *netlink.Handle) error { return plugIn(nl, portName(h.name), bridge) }); err != nil {
 		return err
 	}
-	if h.last > routerByteBase {
+	// A router forwards, and so does a node, as Kubernetes asks of one: the CNI plugin sees to it with the first pod only.
+	if h.last > routerByteBase || h.last > nodeByteBase && h.last < clientByteBase {
 		if err := (&Host{name: h.name, ns: p.netns(h.name)}).Do(forwarding); err != nil {
 			return err
 		}
