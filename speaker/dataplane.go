@@ -22,6 +22,9 @@ const (
 	// proxyGrace is how long after the start of the speaker silence means that kube-proxy is still to come: after a reboot
 	// both are started together, and kube-proxy needs the API server before it serves anything.
 	proxyGrace = time.Minute
+	// proxySettles is how long after the rules of one IP family those of the other may still be to come: each is written by a
+	// part of its own. Nearly every kube-proxy serves both, whatever the cluster has.
+	proxySettles = 10 * time.Second
 	// proxyPatience is how often in a row kube-proxy must say that it is unhealthy: a node that acquires nothing is no loss
 	// for a second, one that is passed over for a hiccup is.
 	proxyPatience = 2
@@ -34,6 +37,7 @@ const (
 //	kube-proxy                                       it is
 //	200, rules written                               healthy
 //	200, but rules written for no family yet         unhealthy: it says 200 while it starts
+//	200, after that, rules of one family only        unhealthy for ten seconds, unless those of the other come
 //	503                                              unhealthy: its rules are late, or the node is about to go
 //	no answer, or none of these                      waiting for a minute after the speaker's start, then unknown
 //
@@ -48,12 +52,14 @@ type dataplane struct {
 	began   time.Time
 	state   atomic.Pointer[plan.Dataplane]
 
-	answered bool // at least once
-	refusals int  // in a row
+	answered bool      // at least once
+	refusals int       // in a row
+	begins   bool      // it has told of no rules since it was last silent
+	half     time.Time // when it began to tell of the rules of one family; zero if it has told of both since
 }
 
 func newDataplane(node, address string, log logr.Logger, changed signal) *dataplane {
-	d := &dataplane{node: node, log: log, changed: changed, now: time.Now, began: time.Now(), client: &http.Client{
+	d := &dataplane{node: node, log: log, changed: changed, now: time.Now, began: time.Now(), begins: true, client: &http.Client{
 		Timeout:   proxyTimeout,
 		Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}, // a kept connection would survive the process that answers
 	}}
@@ -103,6 +109,7 @@ func (d *dataplane) ask(ctx context.Context) plan.Dataplane {
 	}
 	answer, err := d.client.Do(r)
 	if err != nil {
+		d.begins = true
 		return d.silent()
 	}
 	defer func() { _ = answer.Body.Close() }()
@@ -111,11 +118,11 @@ func (d *dataplane) ask(ctx context.Context) plan.Dataplane {
 		return d.refused()
 	case answer.StatusCode != http.StatusOK:
 		return d.silent()
-	case starting(answer):
-		d.answered = true
-		return plan.DataplaneUnhealthy
 	}
 	d.answered, d.refusals = true, 0
+	if !d.written(answer) {
+		return plan.DataplaneUnhealthy
+	}
 	return plan.DataplaneHealthy
 }
 
@@ -135,12 +142,22 @@ func (d *dataplane) silent() plan.Dataplane {
 	return plan.DataplaneUnknown
 }
 
-// starting tells whether kube-proxy says of itself that it is healthy, and has not written rules for any family yet.
-func starting(answer *http.Response) bool {
+// written tells whether a kube-proxy that says it is healthy has written its rules, as far as it tells.
+func (d *dataplane) written(answer *http.Response) bool {
 	var says struct {
-		Healthy *bool           `json:"healthy"` // since 1.33, together with status
-		Status  json.RawMessage `json:"status"`
+		Healthy *bool                      `json:"healthy"` // since 1.33, together with status
+		Status  map[string]json.RawMessage `json:"status"`  // of the families that have rules
 	}
 	err := json.NewDecoder(http.MaxBytesReader(nil, answer.Body, 1<<16)).Decode(&says)
-	return err == nil && says.Healthy != nil && len(says.Status) == 0
+	began := d.begins
+	d.begins = err == nil && says.Healthy != nil && len(says.Status) == 0
+	switch {
+	case d.begins:
+		return false
+	case len(says.Status) != 1:
+		d.half = time.Time{}
+	case began:
+		d.half = d.now()
+	}
+	return d.half.IsZero() || d.now().Sub(d.half) >= proxySettles
 }

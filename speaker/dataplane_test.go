@@ -42,7 +42,8 @@ func asking(t *testing.T, answers ...string) *dataplane {
 func TestDataplane(t *testing.T) {
 	const (
 		old      = `200 {"lastUpdated":"2026-01-01T00:00:00Z","nodeEligible":true}`
-		synced   = `200 {"healthy":true,"status":{"IPv4":{"lastUpdated":"2026-01-01T00:00:00Z","healthy":true}}}`
+		synced   = `200 {"healthy":true,"status":{"IPv4":{"lastUpdated":"2026-01-01T00:00:00Z","healthy":true},"IPv6":{"healthy":true}}}`
+		half     = `200 {"healthy":true,"status":{"IPv6":{"lastUpdated":"2026-01-01T00:00:00Z","healthy":true}}}`
 		starting = `200 {"healthy":true,"nodeEligible":true}`
 		late     = `503 {"healthy":false,"status":{"IPv4":{"healthy":false}}}`
 		going    = `503 {"healthy":true,"nodeEligible":false,"status":{"IPv4":{"healthy":true}}}`
@@ -55,6 +56,9 @@ func TestDataplane(t *testing.T) {
 		want    []plan.Dataplane
 	}{
 		{"it comes up", []string{"", starting, synced}, []plan.Dataplane{"waiting", "unhealthy", "healthy"}},
+		{"it comes up one family at a time", []string{"", starting, half, half, synced, half}, []plan.Dataplane{"waiting", "unhealthy", "unhealthy", "unhealthy", "healthy", "healthy"}},
+		{"it is found half written", []string{half, synced}, []plan.Dataplane{"unhealthy", "healthy"}},
+		{"it comes back", []string{synced, "", half, synced}, []plan.Dataplane{"healthy", "unknown", "unhealthy", "healthy"}},
 		{"one that does not tell of its rules", []string{old}, []plan.Dataplane{"healthy"}},
 		{"one that says only ok", []string{other}, []plan.Dataplane{"healthy"}},
 		{"late with its rules from the start", []string{late, late, synced}, []plan.Dataplane{"unhealthy", "unhealthy", "healthy"}},
@@ -98,6 +102,20 @@ func TestDataplaneNobodyAnswers(t *testing.T) {
 	off.run(t.Context()) // returns at once
 	if got := off.State(); got != plan.DataplaneUnknown {
 		t.Errorf("not asked, and yet %s", got)
+	}
+}
+
+// TestDataplaneOfOneFamily: a kube-proxy may serve one family only.
+func TestDataplaneOfOneFamily(t *testing.T) {
+	const one = `200 {"healthy":true,"status":{"IPv4":{"healthy":true}}}`
+	d := asking(t, one, one, one)
+	now := d.began
+	d.now = func() time.Time { return now }
+	for i, want := range []plan.Dataplane{"unhealthy", "unhealthy", "healthy"} {
+		if got := d.ask(t.Context()); got != want {
+			t.Errorf("after %s: %s, want %s", now.Sub(d.began), got, want)
+		}
+		now = d.began.Add(proxySettles - time.Duration(1-i))
 	}
 }
 

@@ -75,6 +75,21 @@ func (f *facts) told(p plan.Facts) {
 	}
 }
 
+// parties are the nodes that wait for this one's word in a planned move: those that it takes addresses from, and those it
+// has left some to.
+func (f *facts) parties() (nodes []string) {
+	for _, c := range f.Claims {
+		if c.From != "" {
+			nodes = append(nodes, c.From)
+		}
+	}
+	for _, c := range f.Ceded {
+		nodes = append(nodes, c.To)
+	}
+	slices.Sort(nodes)
+	return slices.Compact(nodes)
+}
+
 // heard is the other way round.
 func (f facts) heard() (p plan.Facts, err error) {
 	p.Heard = f.Heard

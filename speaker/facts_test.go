@@ -68,6 +68,20 @@ func TestFactsOnTheWire(t *testing.T) {
 	}
 }
 
+func TestParties(t *testing.T) {
+	var f facts
+	f.told(plan.Facts{
+		Claims: []plan.Claim{
+			{Addr: netip.MustParseAddr("192.0.2.7"), Epoch: 1, From: "n3"}, {Addr: netip.MustParseAddr("192.0.2.8"), Epoch: 1},
+			{Addr: netip.MustParseAddr("192.0.2.9"), Epoch: 2, From: "n3"},
+		},
+		Ceded: []plan.Cession{{Addr: netip.MustParseAddr("192.0.2.11"), To: "n2", Epoch: 3}},
+	})
+	if diff := cmp.Diff([]string{"n2", "n3"}, f.parties()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestDecodeFacts(t *testing.T) {
 	tests := []struct {
 		name, wire string

@@ -26,7 +26,7 @@ type group interface {
 	Members() []members.Member
 	SetPeers(map[string]netip.AddrPort)
 	SetState(members.State)
-	Publish(facts []byte) error
+	Publish(facts []byte, first ...string) error
 	Changed() <-chan struct{}
 	Settled() <-chan struct{}
 }
@@ -355,7 +355,7 @@ func (p *passer) tell(now time.Time, interfaces []l2.Interface) (news bool, err 
 	if err != nil || bytes.Equal(mine, p.told) {
 		return false, err
 	}
-	if err := p.group.Publish(mine); err != nil {
+	if err := p.group.Publish(mine, f.parties()...); err != nil {
 		return false, err
 	}
 	p.told = mine

@@ -59,7 +59,7 @@ func (g *fakeGroup) SetState(s members.State) {
 	g.change(func(m *members.Member) { m.State = s })
 }
 
-func (g *fakeGroup) Publish(b []byte) error {
+func (g *fakeGroup) Publish(b []byte, _ ...string) error {
 	if g.refuse != nil {
 		return g.refuse
 	}

@@ -53,7 +53,7 @@ func (g *pairGroup) SetState(s members.State) {
 	g.own.State = s
 }
 
-func (g *pairGroup) Publish(b []byte) error {
+func (g *pairGroup) Publish(b []byte, _ ...string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.own.Facts = b

@@ -22,7 +22,7 @@ type delegate struct {
 	queue memberlist.TransmitLimitedQueue
 	inbox chan []byte
 	bulk  chan []byte
-	asked chan string // names of members that want this one's facts
+	asked chan string // names of members that are to have this one's facts at once
 	view  func() *view
 	drop  func(reason string)
 }
@@ -102,7 +102,7 @@ func (d *delegate) broadcast(p piece) {
 	d.queue.QueueBroadcast(&broadcast{name: p.owner + "/" + string(rune('a'+p.index)), raw: p.encode(kindPiece)})
 }
 
-// answer has this member's facts sent to the one that asked.
+// answer has this member's facts sent to one that asked, or that is to know first.
 func (d *delegate) answer(name string) {
 	select {
 	case d.asked <- name:
@@ -111,7 +111,7 @@ func (d *delegate) answer(name string) {
 	}
 }
 
-// serve answers those who asked, at the address that membership knows them by.
+// serve sends this member's facts to those who are to have them, at the address that membership knows them by.
 func (d *delegate) serve(ctx context.Context, g *Group, list *memberlist.Memberlist) {
 	for {
 		select {

@@ -151,6 +151,9 @@ func (e *engine) advertise() time.Duration {
 		for _, p := range split(e.g.opts.Name, mine.stamp, mine.facts) {
 			e.g.delegate.broadcast(p)
 		}
+		for _, name := range mine.first {
+			e.g.delegate.answer(name)
+		}
 	}
 	e.g.delegate.setMeta(raw)
 	// The update is queued; waiting until it has gone out would hold up the

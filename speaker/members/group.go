@@ -76,6 +76,7 @@ type own struct {
 	state State
 	stamp stamp
 	facts []byte
+	first []string // members who are told directly
 }
 
 // New checks the options and registers the metrics; it starts nothing and
@@ -206,8 +207,10 @@ func (g *Group) SetState(s State) {
 }
 
 // Publish gives the facts of this member to the others, in place of those
-// before. It fails above MaxFacts bytes. Equal facts cost nothing.
-func (g *Group) Publish(facts []byte) error {
+// before. It fails above MaxFacts bytes. Equal facts cost nothing. Gossip takes
+// a rhythm or two of the profile to spread them; members named as first are
+// told at once besides.
+func (g *Group) Publish(facts []byte, first ...string) error {
 	if len(facts) > MaxFacts {
 		return fmt.Errorf("publishing facts: %d bytes are more than %d", len(facts), MaxFacts)
 	}
@@ -217,7 +220,7 @@ func (g *Group) Publish(facts []byte) error {
 			return o, false
 		}
 		next := version{o.stamp.incarnation, o.stamp.sequence + 1}
-		return own{state: o.state, facts: facts, stamp: newStamp(next, facts)}, true
+		return own{state: o.state, facts: facts, stamp: newStamp(next, facts), first: first}, true
 	})
 	return nil
 }

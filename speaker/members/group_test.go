@@ -1,6 +1,7 @@
 package members
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -90,6 +91,24 @@ func TestFactsConverge(t *testing.T) {
 	}
 	if err := ms[0].Publish(make([]byte, MaxFacts+1)); err == nil {
 		t.Error("more than MaxFacts were taken")
+	}
+}
+
+// TestFactsFirst: who is named has the facts before any gossip leaves.
+func TestFactsFirst(t *testing.T) {
+	c := newCluster(t, nil)
+	ms := c.started(2, blind, func(g *Group) {
+		g.timing.gossipInterval = time.Hour
+		_ = g.Publish([]byte("what is told at the join"))
+	})
+	for i, size := range []int{100, 5_000, 50_000} {
+		if err := ms[0].Publish(filled(size, byte(i)), "n01", "n99", "n00"); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, fmt.Sprintf("%d bytes of facts", size), func() bool {
+			m, _ := ms[1].sees("n00")
+			return bytes.Equal(m.Facts, filled(size, byte(i)))
+		})
 	}
 }
 
