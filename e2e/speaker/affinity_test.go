@@ -23,7 +23,7 @@ func TestAffinityNodeCut(t *testing.T) {
 	create(t, bgpPeer("r1", router1, withBFD))
 	create(t, bgpPeer("r2", router2, withBFD))
 	client := nettest.NewHost(t)
-	l.join(client, "client", "10.9.0.201/24")
+	l.Join(client, "client", "10.9.0.201/24")
 	client.Sysctl("ipv4/fib_multipath_hash_policy", "1")
 	routers := []*gateway{newGateway(t, l, "r1", router1+"/24"), newGateway(t, l, "r2", router2+"/24")}
 	all := []string{node1, node2, node3}
@@ -45,11 +45,11 @@ func TestAffinityNodeCut(t *testing.T) {
 	chosen := onePath(t, routers, a, "")
 	oneNode(t, client, a, nodes[chosen].name)
 
-	l.unplug(nodes[chosen].name)
+	l.Down(nodes[chosen].name)
 	heir := onePath(t, routers, a, chosen)
 	oneNode(t, client, a, nodes[heir].name)
 
-	l.plug(nodes[chosen].name)
+	l.Up(nodes[chosen].name)
 	for _, r := range []string{"r1", "r2"} {
 		nodes[chosen].says(r, "it is watched again", watched)
 	}

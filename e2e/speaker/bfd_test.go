@@ -32,7 +32,7 @@ func TestLinkCut(t *testing.T) {
 			t.Errorf("the metrics do not say so of %s", r)
 		}
 	}
-	l.unplug("n1")
+	l.Down("n1")
 	for _, r := range []*gateway{frr, bird} {
 		r.has(host(web))
 	}
@@ -45,7 +45,7 @@ func TestLinkCut(t *testing.T) {
 			t.Errorf("the metrics do not say so of %s", r)
 		}
 	}
-	l.plug("n1")
+	l.Up("n1")
 	for _, r := range []*gateway{frr, bird} {
 		r.has(host(web), node1)
 	}

@@ -27,10 +27,10 @@ type ear struct {
 	latest time.Time
 }
 
-func newEar(t testing.TB, l lan, name, cidr string) *ear {
+func newEar(t testing.TB, l nettest.LAN, name, cidr string) *ear {
 	t.Helper()
 	e := &ear{Host: nettest.NewHost(t), t: t, told: map[netip.Prefix]time.Time{}}
-	l.join(e.Host, name, cidr)
+	l.Join(e.Host, name, cidr)
 	var door net.Listener
 	e.Must(e.Do(func() (err error) {
 		door, err = net.Listen("tcp4", ":179")

@@ -43,27 +43,17 @@ type node struct {
 }
 
 // newNode plugs a node into the LAN and tells the API server of it. Its speaker is started by start.
-func newNode(t testing.TB, l lan, name string, cidrs ...string) *node {
+func newNode(t testing.TB, l nettest.LAN, name string, cidrs ...string) *node {
 	t.Helper()
 	n := &node{Host: nettest.NewHost(t), t: t, name: name, snapshots: t.TempDir()}
-	l.join(n.Host, name, cidrs...)
+	l.Join(n.Host, name, cidrs...)
 	n.Forward()
 	n.addr, _, _ = strings.Cut(cidrs[0], "/")
 	n.kubeconfig = writeKubeconfig(t, administer(t, n.Host))
-	n.web = &http.Client{Transport: &http.Transport{DialContext: n.dial, DisableKeepAlives: true}}
+	n.web = &http.Client{Transport: &http.Transport{DialContext: n.Dial, DisableKeepAlives: true}}
 	create(t, n.object())
 	create(t, n.pod())
 	return n
-}
-
-// dial connects from within the namespace.
-func (n *node) dial(ctx context.Context, network, address string) (c net.Conn, err error) {
-	err = n.Do(func() (err error) {
-		var d net.Dialer
-		c, err = d.DialContext(ctx, network, address)
-		return err
-	})
-	return c, err
 }
 
 // start runs the program on a thread of the namespace, which the process inherits. The thread stays until the process has

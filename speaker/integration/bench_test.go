@@ -38,7 +38,7 @@ func BenchmarkEndpointUpdates(b *testing.B) {
 		b.Fatalf("%v: %s", err, out)
 	}
 	s, l := newSite(b)
-	l.join(s.asker, "asker", "10.82.0.9/16")
+	l.Join(s.asker.Host, "asker", "10.82.0.9/16")
 	n := newNode(b, l, s.api, "bench", "10.82.0.1/16")
 	n.program, s.nodes = program, []*node{n}
 	create(b, pool("bench", "10.82.128.0-10.82.191.255"))

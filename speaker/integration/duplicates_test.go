@@ -81,20 +81,13 @@ func (h *host) unplug(cidr string) {
 	h.t.Helper()
 	a, err := netlink.ParseAddr(cidr)
 	must(h.t, err)
-	must(h.t, h.nl.AddrDel(h.link("eth0"), a))
-}
-
-func (h *host) plug(cidr string) {
-	h.t.Helper()
-	a, err := netlink.ParseAddr(cidr)
-	must(h.t, err)
-	must(h.t, h.nl.AddrAdd(h.link("eth0"), a))
+	must(h.t, h.Netlink.AddrDel(h.Link("eth0"), a))
 }
 
 // claims sends so many gratuitous ARP requests for an address that h has not.
 func (h *host) claims(a netip.Addr, times int) {
 	h.t.Helper()
-	must(h.t, h.in(func() error {
+	must(h.t, h.Do(func() error {
 		i, err := net.InterfaceByName("eth0")
 		if err != nil {
 			return err
@@ -121,9 +114,9 @@ const gratuitous = `belfry_l2_gratuitous_total{interface="eth0",protocol="arp"}`
 // TestDuplicates: others have the address.
 func TestDuplicates(t *testing.T) {
 	s, l := newSite(t)
-	l.join(s.asker, "asker", "10.78.0.9/24")
+	l.Join(s.asker.Host, "asker", "10.78.0.9/24")
 	stranger := newHost(t)
-	l.join(stranger, "stranger", "10.78.0.8/24", "10.78.0.100/24")
+	l.Join(stranger.Host, "stranger", "10.78.0.8/24", "10.78.0.100/24")
 	d1, d2 := newNode(t, l, s.api, "d1", "10.78.0.1/24"), newNode(t, l, s.api, "d2", "10.78.0.2/24")
 	d1.labels = map[string]string{"preferred": "yes"}
 	s.nodes = []*node{d1, d2}
@@ -194,7 +187,7 @@ func testDefence(t *testing.T, s *site, stranger *host) {
 // Whoever asks is told the same hardware address all the time.
 func testHeldByMember(t *testing.T, s *site, d1, d2 *node) {
 	a := netip.MustParseAddr("10.78.0.101")
-	d2.plug("10.78.0.101/32")
+	d2.Address("eth0", "10.78.0.101/32")
 	w := s.asker.watch(a)
 	create(s.t, endpoints("held", "d1"))
 	s.wish(service("held", "dup", a.String()))
@@ -211,7 +204,7 @@ func testHeldByMember(t *testing.T, s *site, d1, d2 *node) {
 // testHeldInVain: the node that has it has no pod of the Service, so the others wait and say for what.
 func testHeldInVain(t *testing.T, s *site, d1, d2 *node) {
 	a := netip.MustParseAddr("10.78.0.102")
-	d2.plug("10.78.0.102/32")
+	d2.Address("eth0", "10.78.0.102/32")
 	create(s.t, endpoints("vain", "d1"))
 	o := service("vain", "dup", a.String())
 	o.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
@@ -233,7 +226,7 @@ func testBothHaveIt(t *testing.T, s *site, d1, d2 *node) {
 	s.owner(a, owner)
 	cut := []*netlink.Route{hole("10.78.0.2/32"), hole("10.78.0.1/32")}
 	for i, n := range s.nodes {
-		must(t, n.nl.RouteAdd(cut[i]))
+		must(t, n.Netlink.RouteAdd(cut[i]))
 	}
 	eventually(t, "both answer", func() bool { return len(s.asker.answers(a)) == 2 })
 	said := owner.metric(gratuitous) + heir.metric(gratuitous)
@@ -244,7 +237,7 @@ func testBothHaveIt(t *testing.T, s *site, d1, d2 *node) {
 		t.Errorf("%v frames while both have the address", n)
 	}
 	for i, n := range s.nodes {
-		must(t, n.nl.RouteDel(cut[i]))
+		must(t, n.Netlink.RouteDel(cut[i]))
 	}
 	s.owner(a, heir) // of two claims that of the preferred node wins
 	eventually(t, "d2 has let go", func() bool { return !slices.Contains(expand(owner.status().Status.L2.Addresses), a) })

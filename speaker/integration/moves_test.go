@@ -19,7 +19,7 @@ import (
 func twoNodes(t *testing.T, net, advertised string, failback v1beta1.Failback, flags ...string) (*site, netip.Addr) {
 	t.Helper()
 	s, l := newSite(t)
-	l.join(s.asker, "asker", net+".9/24")
+	l.Join(s.asker.Host, "asker", net+".9/24")
 	for i := range 2 {
 		n := newNode(t, l, s.api, fmt.Sprint(advertised, i+1), fmt.Sprint(net, ".", i+1, "/24"))
 		n.flags = flags

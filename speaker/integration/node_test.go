@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/nettest"
 )
 
 const namespace = "belfry-system"
@@ -43,13 +44,13 @@ type node struct {
 	logs       *journal
 }
 
-func newNode(t testing.TB, l lan, p *proxy, name string, cidrs ...string) *node {
+func newNode(t testing.TB, l nettest.LAN, p *proxy, name string, cidrs ...string) *node {
 	t.Helper()
 	n := &node{host: newHost(t), name: name, kubeconfig: writeKubeconfig(t, config), snapshots: t.TempDir()}
-	l.join(n.host, name, cidrs...)
+	l.Join(n.Host, name, cidrs...)
 	n.addr, _, _ = strings.Cut(cidrs[0], "/")
 	p.open(n.host)
-	n.web = &http.Client{Transport: &http.Transport{DialContext: n.dial, DisableKeepAlives: true}}
+	n.web = &http.Client{Transport: &http.Transport{DialContext: n.Dial, DisableKeepAlives: true}}
 	return n
 }
 
@@ -71,7 +72,7 @@ func (n *node) start() {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	started, exited := make(chan error, 1), make(chan error, 1)
 	go func() {
-		exited <- n.in(func() error {
+		exited <- n.Do(func() error {
 			err := cmd.Start()
 			if started <- err; err != nil {
 				return err

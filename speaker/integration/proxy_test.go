@@ -34,7 +34,7 @@ func (p *proxy) open(h *host) {
 func (p *proxy) listen(h *host) {
 	p.t.Helper()
 	var l net.Listener
-	must(p.t, h.in(func() (err error) {
+	must(p.t, h.Do(func() (err error) {
 		l, err = net.Listen("tcp", p.to)
 		return err
 	}))

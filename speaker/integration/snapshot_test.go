@@ -19,7 +19,7 @@ import (
 // again, without one, or with one that is cut off, it keeps starting. Then the API server is back, with news.
 func TestRestartsWithoutTheAPIServer(t *testing.T) {
 	s, l := newSite(t)
-	l.join(s.asker, "asker", "10.77.0.9/24")
+	l.Join(s.asker.Host, "asker", "10.77.0.9/24")
 	s.nodes = []*node{newNode(t, l, s.api, "s1", "10.77.0.1/24"), newNode(t, l, s.api, "s2", "10.77.0.2/24")}
 	web, late := netip.MustParseAddr("10.77.0.100"), netip.MustParseAddr("10.77.0.101")
 	create(t, pool("lan", "10.77.0.100-10.77.0.119"))
@@ -71,7 +71,7 @@ func (n *node) lives() bool {
 // controller makes it after somebody has deleted the old one.
 func TestKeyRotation(t *testing.T) {
 	s, l := newSite(t)
-	l.join(s.asker, "asker", "10.77.0.9/24")
+	l.Join(s.asker.Host, "asker", "10.77.0.9/24")
 	for i, name := range []string{"k1", "k2", "k3"} {
 		s.nodes = append(s.nodes, newNode(t, l, s.api, name, netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)}).String()+"/24"))
 	}

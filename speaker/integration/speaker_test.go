@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/nettest"
 	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
@@ -27,12 +28,12 @@ type site struct {
 	asker *host
 }
 
-func newSite(t testing.TB) (*site, lan) {
+func newSite(t testing.TB) (*site, nettest.LAN) {
 	t.Helper()
 	s := &site{t: t, api: newProxy(t, server), asker: newHost(t)}
 	newNamespace(t)
 	create(t, gossipKey())
-	return s, newLAN(t)
+	return s, nettest.NewLAN(t)
 }
 
 // up starts the speakers of all nodes and waits until they take part.
@@ -78,7 +79,7 @@ func (s *site) but(n *node) []*node {
 
 func TestSpeakers(t *testing.T) {
 	s, l := newSite(t)
-	l.join(s.asker, "asker", "10.77.0.9/24")
+	l.Join(s.asker.Host, "asker", "10.77.0.9/24")
 	for i, name := range []string{"n1", "n2", "n3"} {
 		s.nodes = append(s.nodes, newNode(t, l, s.api, name, netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)}).String()+"/24"))
 	}
@@ -343,12 +344,12 @@ func testDrain(t *testing.T, s *site, a netip.Addr) {
 }
 
 // testPowerCut takes the owner off the network and its speaker away.
-func testPowerCut(t *testing.T, s *site, l lan, a netip.Addr) {
+func testPowerCut(t *testing.T, s *site, l nettest.LAN, a netip.Addr) {
 	owner := s.owner(a, s.nodes...)
-	must(t, l.nl.LinkSetDown(l.link(owner.name)))
+	l.Down(owner.name)
 	_ = owner.stop(unix.SIGKILL)
 	s.owner(a, s.but(owner)...)
-	must(t, l.nl.LinkSetUp(l.link(owner.name)))
+	l.Up(owner.name)
 	owner.start()
 	eventually(t, owner.name+" is ready again", owner.ready)
 }
@@ -358,7 +359,7 @@ func testFailStatic(t *testing.T, s *site, a netip.Addr) {
 	owner := s.owner(a, s.nodes...)
 	rest := s.but(owner)
 	s.api.cut()
-	if c, err := owner.dial(context.Background(), "tcp", server); err == nil {
+	if c, err := owner.Dial(context.Background(), "tcp", server); err == nil {
 		_ = c.Close()
 		t.Fatal("the API server can still be reached")
 	}
@@ -377,7 +378,7 @@ func testFailStatic(t *testing.T, s *site, a netip.Addr) {
 // TestIPv6 has nodes without any IPv4 address, one of which waits for its port.
 func TestIPv6(t *testing.T) {
 	s, l := newSite(t)
-	l.join(s.asker, "asker", "2001:db8::9/64")
+	l.Join(s.asker.Host, "asker", "2001:db8::9/64")
 	s.nodes = []*node{newNode(t, l, s.api, "v1", "2001:db8::1/64"), newNode(t, l, s.api, "v2", "2001:db8::2/64")}
 	web := netip.MustParseAddr("2001:db8::100")
 	create(t, pool("six", "2001:db8::100-2001:db8::1ff"))
@@ -386,7 +387,7 @@ func TestIPv6(t *testing.T) {
 	create(t, service("web", "six", web.String()))
 
 	var held net.Listener
-	must(t, s.nodes[1].in(func() (err error) {
+	must(t, s.nodes[1].Do(func() (err error) {
 		held, err = net.Listen("tcp", "[2001:db8::2]:7947")
 		return err
 	}))

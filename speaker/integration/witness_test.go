@@ -31,7 +31,7 @@ func (h *host) watch(a netip.Addr) *witness {
 	h.t.Helper()
 	w := &witness{h: h, stop: make(chan struct{})}
 	var c *arp.Client
-	must(h.t, h.in(func() error {
+	must(h.t, h.Do(func() error {
 		i, err := net.InterfaceByName("eth0")
 		if err == nil {
 			c, err = arp.Dial(i)
