@@ -43,13 +43,13 @@ func TestAffinityNodeCut(t *testing.T) {
 		n.says("r2", "it is watched", watched)
 	}
 	chosen := onePath(t, routers, a, "")
-	oneNode(t, client, a, nodes[chosen].name)
+	oneNode(t, client, a, nodes[chosen].Name)
 
-	l.Down(nodes[chosen].name)
+	l.Down(nodes[chosen].Name)
 	heir := onePath(t, routers, a, chosen)
-	oneNode(t, client, a, nodes[heir].name)
+	oneNode(t, client, a, nodes[heir].Name)
 
-	l.Up(nodes[chosen].name)
+	l.Up(nodes[chosen].Name)
 	for _, r := range []string{"r1", "r2"} {
 		nodes[chosen].says(r, "it is watched again", watched)
 	}
@@ -65,7 +65,7 @@ func TestAffinityNodeCut(t *testing.T) {
 	if now := onePath(t, routers, a, ""); now != heir {
 		t.Errorf("clients moved from %s back to %s", heir, now)
 	}
-	oneNode(t, client, a, nodes[heir].name)
+	oneNode(t, client, a, nodes[heir].Name)
 }
 
 // onePath waits until all routers have the same one path to an address, and not the one over that node.

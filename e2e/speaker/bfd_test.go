@@ -77,7 +77,7 @@ func TestPlannedRestart(t *testing.T) {
 		for name, r := range routers {
 			seen[name] = r.watch()
 		}
-		if err := n.stop(how); how == unix.SIGTERM && err != nil {
+		if err := n.Stop(how); how == unix.SIGTERM && err != nil {
 			t.Errorf("the speaker ended with %v", err)
 		}
 		n.up()

@@ -37,7 +37,7 @@ func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 // nodes n1, n2 and n3.
 func newScene(t testing.TB, change ...func(*v1beta1.BGPAdvertisementSpec)) nettest.LAN {
 	t.Helper()
-	newNamespace(t)
+	api.PutNamespace(t)
 	create(t, pool("203.0.113.0/24", "10.200.0.0/16", "2001:db8:71::/120"))
 	create(t, advertisement(change...))
 	create(t, endpoints("web", web, "n1", "n2", "n3"))
@@ -114,7 +114,7 @@ func (n *node) serve(a netip.Addr) {
 			if err != nil {
 				return
 			}
-			_, _ = c.Write([]byte(n.name)) // a client that is gone asks again
+			_, _ = c.Write([]byte(n.Name)) // a client that is gone asks again
 			_ = c.Close()
 		}
 	}()

@@ -188,6 +188,16 @@ func (h *Host) Address(name string, cidrs ...string) {
 	}
 }
 
+// Unaddress takes addresses away from an interface.
+func (h *Host) Unaddress(name string, cidrs ...string) {
+	h.t.Helper()
+	for _, cidr := range cidrs {
+		a, err := netlink.ParseAddr(cidr)
+		h.Must(err)
+		h.Must(h.Netlink.AddrDel(h.Link(name), a))
+	}
+}
+
 // Route adds a route by way of a gateway.
 func (h *Host) Route(cidr, via string) {
 	h.t.Helper()

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/mdlayher/arp"
@@ -20,32 +19,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/nettest"
+	"github.com/belfry-lb/belfry/internal/speakertest"
 )
 
 // startController runs the controller beside the speakers: it tells users what they report.
 func startController(t *testing.T) {
 	t.Helper()
-	logs := &journal{}
-	cmd := exec.Command(binary, "controller", "--kubeconfig="+writeKubeconfig(t, config), "--namespace="+namespace,
+	logs := &speakertest.Journal{}
+	cmd := exec.Command(api.Program, "controller", "--kubeconfig="+api.Kubeconfig(t, api.Server), "--namespace="+namespace,
 		"--health-address=0", "--metrics-address=0")
-	cmd.Stdout, cmd.Stderr = logs, logs
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	started, ended := make(chan error, 1), make(chan struct{})
-	go func() { // the thread that the process's death is bound to
-		started <- cmd.Start()
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	must(t, <-started)
+	ended := logs.Start(t, nettest.Here(t), cmd)
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		<-ended
-		if strings.Contains(logs.String(), "DATA RACE") {
-			t.Error("data race in the controller")
-		}
-		if t.Failed() {
-			t.Logf("controller:\n%s", logs)
-		}
+		logs.Judge(t, "controller")
 	})
 }
 
@@ -74,14 +62,6 @@ func (s *site) wish(o *corev1.Service) {
 	o.Status = corev1.ServiceStatus{}
 	must(s.t, api.Create(context.Background(), o))
 	s.t.Cleanup(func() { must(s.t, client.IgnoreNotFound(api.Delete(context.Background(), o))) })
-}
-
-// unplug takes an address off h's eth0.
-func (h *host) unplug(cidr string) {
-	h.t.Helper()
-	a, err := netlink.ParseAddr(cidr)
-	must(h.t, err)
-	must(h.t, h.Netlink.AddrDel(h.Link("eth0"), a))
 }
 
 // claims sends so many gratuitous ARP requests for an address that h has not.
@@ -118,12 +98,12 @@ func TestDuplicates(t *testing.T) {
 	stranger := newHost(t)
 	l.Join(stranger.Host, "stranger", "10.78.0.8/24", "10.78.0.100/24")
 	d1, d2 := newNode(t, l, s.api, "d1", "10.78.0.1/24"), newNode(t, l, s.api, "d2", "10.78.0.2/24")
-	d1.labels = map[string]string{"preferred": "yes"}
+	d1.Labels = map[string]string{"preferred": "yes"}
 	s.nodes = []*node{d1, d2}
-	create(t, pool("dup", "10.78.0.100-10.78.0.119"))
+	create(t, speakertest.Pool("dup", "10.78.0.100-10.78.0.119"))
 	first := advertisement("dup", "dup")
 	first.Spec.Failback = v1beta1.FailbackNever
-	first.Spec.PreferredNodeSelectors = []v1beta1.PreferredNodes{{Weight: 1, Preference: metav1.LabelSelector{MatchLabels: d1.labels}}}
+	first.Spec.PreferredNodeSelectors = []v1beta1.PreferredNodes{{Weight: 1, Preference: metav1.LabelSelector{MatchLabels: d1.Labels}}}
 	create(t, first)
 	s.up()
 	startController(t)
@@ -138,7 +118,7 @@ func TestDuplicates(t *testing.T) {
 func testStranger(t *testing.T, s *site, stranger *host) {
 	a := netip.MustParseAddr("10.78.0.100")
 	create(s.t, endpoints("stranger", "d1"))
-	s.wish(service("stranger", "dup", a.String()))
+	s.wish(speakertest.Service("stranger", "dup", a.String()))
 	announced(t, "stranger", metav1.ConditionFalse, "Conflict", stranger.mac())
 	if macs := s.asker.answers(a); !slices.Equal(macs, []string{stranger.mac()}) {
 		t.Errorf("%v answer, the stranger is %s", macs, stranger.mac())
@@ -157,7 +137,7 @@ func testStranger(t *testing.T, s *site, stranger *host) {
 			return e.InvolvedObject.Name == "stranger" && e.Type == corev1.EventTypeWarning && strings.Contains(e.Message, stranger.mac())
 		})
 	})
-	stranger.unplug("10.78.0.100/24")
+	stranger.Unaddress("eth0", "10.78.0.100/24")
 	s.owner(a, asked)
 	announced(t, "stranger", metav1.ConditionTrue, "d1")
 }
@@ -190,10 +170,10 @@ func testHeldByMember(t *testing.T, s *site, d1, d2 *node) {
 	d2.Address("eth0", "10.78.0.101/32")
 	w := s.asker.watch(a)
 	create(s.t, endpoints("held", "d1"))
-	s.wish(service("held", "dup", a.String()))
+	s.wish(speakertest.Service("held", "dup", a.String()))
 	eventually(t, "d2 announces it", func() bool { return slices.Contains(expand(d2.status().Status.L2.Addresses), a) })
 	announced(t, "held", metav1.ConditionTrue, "d2")
-	d2.unplug("10.78.0.101/32") // the other announcer goes
+	d2.Unaddress("eth0", "10.78.0.101/32") // the other announcer goes
 	s.owner(a, d2)
 	w.only(d2)
 	if c := d1.status().Status.L2.Conflicts; slices.ContainsFunc(c, func(c v1beta1.SpeakerConflict) bool { return c.Address == a.String() && c.Node == "" }) {
@@ -206,14 +186,14 @@ func testHeldInVain(t *testing.T, s *site, d1, d2 *node) {
 	a := netip.MustParseAddr("10.78.0.102")
 	d2.Address("eth0", "10.78.0.102/32")
 	create(s.t, endpoints("vain", "d1"))
-	o := service("vain", "dup", a.String())
+	o := speakertest.Service("vain", "dup", a.String())
 	o.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
 	s.wish(o)
 	announced(t, "vain", metav1.ConditionFalse, "HeldByStation", "d2")
 	if macs := s.asker.answers(a); !slices.Equal(macs, []string{d2.mac()}) {
 		t.Errorf("%v answer, d2 is %s", macs, d2.mac())
 	}
-	d2.unplug("10.78.0.102/32")
+	d2.Unaddress("eth0", "10.78.0.102/32")
 	s.owner(a, d1)
 	announced(t, "vain", metav1.ConditionTrue, "d1")
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/mdlayher/ethernet"
 	"github.com/mdlayher/ndp"
 	"github.com/mdlayher/packet"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -255,9 +254,8 @@ func TestProbeFindsAHostThatHasTheAddress(t *testing.T) {
 		} {
 			t.Run(name+" "+string(protocolOf(x)), func(t *testing.T) {
 				node, neighbour := pair(t)
-				own, err := netlink.ParseAddr(netip.PrefixFrom(x, x.BitLen()).String())
-				neighbour.Must(err)
-				neighbour.Address("eth0", own.IPNet.String())
+				own := netip.PrefixFrom(x, x.BitLen()).String()
+				neighbour.Address("eth0", own)
 				mac, leaving := neighbour.station("eth0"), node.tap("eth0")
 				a := node.announce()
 				d := entries(Entry{Probe: true}, x)
@@ -268,7 +266,7 @@ func TestProbeFindsAHostThatHasTheAddress(t *testing.T) {
 				if got := leaving.until("mark", speaks(node.MAC("eth0"), x), isMark(1)); len(got) > 0 {
 					t.Errorf("said %d times all the same", len(got))
 				}
-				neighbour.Must(neighbour.Netlink.AddrDel(neighbour.Link("eth0"), own))
+				neighbour.Unaddress("eth0", own)
 				comesTo(t, a, d, answers(x))
 				neighbour.resolves(x, node.MAC("eth0"))
 			})
