@@ -7,14 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"time"
 
-	"github.com/mdlayher/arp"
-	"github.com/mdlayher/ndp"
-
 	"github.com/belfry-lb/belfry/e2e/cluster"
+	"github.com/belfry-lb/belfry/internal/nettest"
 )
 
 // ErrSilent: nobody answered for the address.
@@ -27,16 +24,11 @@ const listenFor = 500 * time.Millisecond
 // addresses of all who answered, each once, or ErrSilent.
 func WhoAnswers(ctx context.Context, from *cluster.Host, a netip.Addr) ([]net.HardwareAddr, error) {
 	var macs []net.HardwareAddr
-	err := from.Do(func() (err error) {
-		i, err := net.InterfaceByName("eth0")
-		if err != nil {
-			return err
+	err := from.Do(func() error {
+		heard, err := nettest.Ask(a, listenFor)
+		for _, h := range heard {
+			macs = append(macs, h.MAC)
 		}
-		if a.Is4() {
-			macs, err = askARP(i, a)
-			return err
-		}
-		macs, err = askNDP(i, a)
 		return err
 	})
 	if err != nil {
@@ -47,56 +39,4 @@ func WhoAnswers(ctx context.Context, from *cluster.Host, a netip.Addr) ([]net.Ha
 	}
 	slices.SortFunc(macs, func(a, b net.HardwareAddr) int { return bytes.Compare(a, b) })
 	return slices.CompactFunc(macs, func(a, b net.HardwareAddr) bool { return bytes.Equal(a, b) }), ctx.Err()
-}
-
-func askARP(i *net.Interface, a netip.Addr) (macs []net.HardwareAddr, err error) {
-	c, err := arp.Dial(i)
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	if err := errors.Join(c.SetReadDeadline(time.Now().Add(listenFor)), c.Request(a)); err != nil {
-		return nil, err
-	}
-	for {
-		p, _, err := c.Read()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return macs, nil
-		}
-		if err == nil && p.Operation == arp.OperationReply && p.SenderIP == a {
-			macs = append(macs, p.SenderHardwareAddr)
-		}
-	}
-}
-
-func askNDP(i *net.Interface, a netip.Addr) (macs []net.HardwareAddr, err error) {
-	c, _, err := ndp.Listen(i, ndp.LinkLocal)
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	group, err := ndp.SolicitedNodeMulticast(a)
-	if err != nil {
-		return nil, err
-	}
-	ask := &ndp.NeighborSolicitation{
-		TargetAddress: a,
-		Options:       []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Source, Addr: i.HardwareAddr}},
-	}
-	if err := errors.Join(c.SetReadDeadline(time.Now().Add(listenFor)), c.WriteTo(ask, nil, group)); err != nil {
-		return nil, err
-	}
-	for {
-		m, _, _, err := c.ReadFrom()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return macs, nil
-		}
-		if na, ok := m.(*ndp.NeighborAdvertisement); err == nil && ok && na.TargetAddress == a {
-			for _, o := range na.Options {
-				if ll, ok := o.(*ndp.LinkLayerAddress); ok && ll.Direction == ndp.Target {
-					macs = append(macs, ll.Addr)
-				}
-			}
-		}
-	}
 }

@@ -468,28 +468,5 @@ func TestRules(t *testing.T) {
 
 // FuzzRules lets the fuzzer write the history: each choice is one byte.
 func FuzzRules(f *testing.F) {
-	for seed := range uint64(8) {
-		r := rand.New(rand.NewPCG(seed, 13))
-		in := make([]byte, 500)
-		for i := range in {
-			in[i] = byte(r.Uint32())
-		}
-		f.Add(in)
-	}
-	f.Fuzz(func(t *testing.T, in []byte) {
-		in = in[:min(len(in), 800)]
-		next := func(n int) int {
-			if len(in) == 0 {
-				return 0
-			}
-			b := int(in[0])
-			in = in[1:]
-			return b % n
-		}
-		w := newTown(t, next)
-		for len(in) > 0 {
-			w.step()
-		}
-		w.settle()
-	})
+	fuzzHistories(f, 13, func(t *testing.T, choices func(int) int) history { return newTown(t, choices) })
 }

@@ -409,9 +409,18 @@ func TestHistories(t *testing.T) {
 
 // FuzzHistory lets the fuzzer write the history: each choice is one byte.
 func FuzzHistory(f *testing.F) {
+	fuzzHistories(f, 11, func(t *testing.T, choices func(int) int) history { return newWorld(t, choices) })
+}
+
+type history interface {
+	step()
+	settle()
+}
+
+func fuzzHistories(f *testing.F, stream uint64, begin func(*testing.T, func(n int) int) history) {
 	for seed := range uint64(8) {
-		r := rand.New(rand.NewPCG(seed, 11))
-		in := make([]byte, 400)
+		r := rand.New(rand.NewPCG(seed, stream))
+		in := make([]byte, 500)
 		for i := range in {
 			in[i] = byte(r.Uint32())
 		}
@@ -419,18 +428,17 @@ func FuzzHistory(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		in = in[:min(len(in), 800)]
-		next := func(n int) int {
+		h := begin(t, func(n int) int {
 			if len(in) == 0 {
 				return 0
 			}
 			b := int(in[0])
 			in = in[1:]
 			return b % n
-		}
-		w := newWorld(t, next)
+		})
 		for len(in) > 0 {
-			w.step()
+			h.step()
 		}
-		w.settle()
+		h.settle()
 	})
 }

@@ -19,15 +19,8 @@ import (
 // TestRestartsWithoutTheAPIServer kills speakers while they cannot reach the API server: with a snapshot one answers
 // again, without one, or with one that is cut off, it keeps starting. Then the API server is back, with news.
 func TestRestartsWithoutTheAPIServer(t *testing.T) {
-	s, l := newSite(t)
-	l.Join(s.asker.Host, "asker", "10.77.0.9/24")
-	s.nodes = []*node{newNode(t, l, s.api, "s1", "10.77.0.1/24"), newNode(t, l, s.api, "s2", "10.77.0.2/24")}
-	web, late := netip.MustParseAddr("10.77.0.100"), netip.MustParseAddr("10.77.0.101")
-	create(t, speakertest.Pool("lan", "10.77.0.100-10.77.0.119"))
-	create(t, advertisement("lan", "lan"))
-	create(t, endpoints("web", "s1"))
-	create(t, speakertest.Service("web", "lan", web.String()))
-	s.up()
+	s, _, web := newWeb(t, "s1", "s2")
+	late := netip.MustParseAddr("10.77.0.101")
 	owner := s.owner(web, s.nodes...)
 	other := s.but(owner)[0]
 	for _, n := range s.nodes {
@@ -71,17 +64,7 @@ func (n *node) lives() bool {
 // TestKeyRotation replaces the gossip key while three speakers talk, once by another value and once by a new Secret as the
 // controller makes it after somebody has deleted the old one.
 func TestKeyRotation(t *testing.T) {
-	s, l := newSite(t)
-	l.Join(s.asker.Host, "asker", "10.77.0.9/24")
-	for i, name := range []string{"k1", "k2", "k3"} {
-		s.nodes = append(s.nodes, newNode(t, l, s.api, name, netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)}).String()+"/24"))
-	}
-	web := netip.MustParseAddr("10.77.0.100")
-	create(t, speakertest.Pool("lan", "10.77.0.100-10.77.0.119"))
-	create(t, advertisement("lan", "lan"))
-	create(t, endpoints("web", "k1"))
-	create(t, speakertest.Service("web", "lan", web.String()))
-	s.up()
+	s, _, web := newWeb(t, "k1", "k2", "k3")
 	owner := s.owner(web, s.nodes...)
 	for _, n := range s.nodes {
 		eventually(t, n.Name+" sees all", func() bool { return n.metric("belfry_members_alive") == 3 })

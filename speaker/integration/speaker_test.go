@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -77,18 +78,25 @@ func (s *site) but(n *node) []*node {
 	return slices.DeleteFunc(slices.Clone(s.nodes), func(m *node) bool { return m == n })
 }
 
-func TestSpeakers(t *testing.T) {
+// newWeb is a site on which these nodes' speakers are up, with a Service that has a pod on the first.
+func newWeb(t *testing.T, nodes ...string) (*site, nettest.LAN, netip.Addr) {
+	t.Helper()
 	s, l := newSite(t)
 	l.Join(s.asker.Host, "asker", "10.77.0.9/24")
-	for i, name := range []string{"n1", "n2", "n3"} {
-		s.nodes = append(s.nodes, newNode(t, l, s.api, name, netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)}).String()+"/24"))
+	for i, name := range nodes {
+		s.nodes = append(s.nodes, newNode(t, l, s.api, name, fmt.Sprintf("10.77.0.%d/24", i+1)))
 	}
 	web := netip.MustParseAddr("10.77.0.100")
 	create(t, speakertest.Pool("lan", "10.77.0.100-10.77.0.119"))
 	create(t, advertisement("lan", "lan"))
-	create(t, endpoints("web", "n1"))
+	create(t, endpoints("web", nodes[0]))
 	create(t, speakertest.Service("web", "lan", web.String()))
 	s.up()
+	return s, l, web
+}
+
+func TestSpeakers(t *testing.T) {
+	s, l, web := newWeb(t, "n1", "n2", "n3")
 	owner := s.owner(web, s.nodes...)
 
 	t.Run("statuses", func(t *testing.T) { testStatuses(t, s, owner) })

@@ -22,15 +22,7 @@ import (
 
 func realApply(t testing.TB, a *Announcer, list ...string) Running {
 	t.Helper()
-	d := Desired{Entries: map[netip.Addr]Entry{}}
-	for _, x := range addrs(list...) {
-		d.Entries[x] = Entry{}
-	}
-	r, err := a.Apply(context.Background(), d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return realApplyAll(t, a, entries(Entry{}, addrs(list...)...))
 }
 
 func TestNeighbourResolves(t *testing.T) {
@@ -259,45 +251,27 @@ func TestLinkFlapIsAnnouncedAgain(t *testing.T) {
 	for name, end := range map[string]*host{"the node's end": node, "the other end: carrier lost": neighbour} {
 		t.Run(name, func(t *testing.T) {
 			end.Down("eth0")
-			waitRunning(t, a, "192.0.2.101", Running{Problems: map[netip.Addr]Problem{one: ProblemLinkDown}})
+			comesTo(t, a, entries(Entry{}, one), Running{Problems: map[netip.Addr]Problem{one: ProblemLinkDown}})
 			end.Up("eth0")
 			wire := neighbour.tap("eth0")
-			waitRunning(t, a, "192.0.2.101", Running{Addresses: map[netip.Addr][]string{one: {"eth0"}}})
+			comesTo(t, a, entries(Entry{}, one), Running{Addresses: map[netip.Addr][]string{one: {"eth0"}}})
 			wire.next("announcement", func(f []byte) bool { return speaks(mac, one)(f) && f[0]&1 == 1 })
 			neighbour.resolves(one, mac)
 		})
 	}
 }
 
-// waitRunning applies one address whenever something has changed, as a speaker would, until that runs as wanted.
-func waitRunning(t *testing.T, a *Announcer, x string, want Running) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for {
-		diff := cmp.Diff(want, realApply(t, a, x), equate)
-		if diff == "" {
-			return
-		}
-		select {
-		case <-a.Changed():
-		case <-ctx.Done():
-			t.Fatal("never came to run: ", diff)
-		}
-	}
-}
-
 func TestInterfaceVanishesAndAnotherAppears(t *testing.T) {
 	node, neighbour := pair(t)
 	a := node.announce()
-	waitRunning(t, a, "192.0.2.101", Running{Addresses: map[netip.Addr][]string{one: {"eth0"}}})
+	comesTo(t, a, entries(Entry{}, one), Running{Addresses: map[netip.Addr][]string{one: {"eth0"}}})
 	node.Must(node.Netlink.LinkDel(node.Link("eth0")))
-	waitRunning(t, a, "192.0.2.101", Running{Problems: map[netip.Addr]Problem{one: ProblemNoInterface}})
+	comesTo(t, a, entries(Entry{}, one), Running{Problems: map[netip.Addr]Problem{one: ProblemNoInterface}})
 	nettest.Cable(node.Host, "eth0", neighbour.Host, "eth0") // the same name, another index
-	waitRunning(t, a, "192.0.2.101", Running{Problems: map[netip.Addr]Problem{one: ProblemNoIPv4}})
+	comesTo(t, a, entries(Entry{}, one), Running{Problems: map[netip.Addr]Problem{one: ProblemNoIPv4}})
 	node.Address("eth0", "192.0.2.2/24")
 	neighbour.Address("eth0", "192.0.2.9/24")
-	waitRunning(t, a, "192.0.2.101", Running{Addresses: map[netip.Addr][]string{one: {"eth0"}}})
+	comesTo(t, a, entries(Entry{}, one), Running{Addresses: map[netip.Addr][]string{one: {"eth0"}}})
 	neighbour.resolves(one, node.MAC("eth0"))
 	node.eventually("the whole interface known", func() bool {
 		got := a.Interfaces()
@@ -345,7 +319,7 @@ func TestMastersSpeakForTheirPorts(t *testing.T) {
 	neighbour.settles("eth0")
 	second.settles("eth0")
 	a := node.announce()
-	waitRunning(t, a, "192.0.2.101", Running{Addresses: map[netip.Addr][]string{one: {"br0", "mv0"}}}) // lower0 has no IPv4 address
+	comesTo(t, a, entries(Entry{}, one), Running{Addresses: map[netip.Addr][]string{one: {"br0", "mv0"}}}) // lower0 has no IPv4 address
 	d := Desired{Entries: map[netip.Addr]Entry{one: {}, oneV6: {Interfaces: []string{"br0", "mv0"}}}}
 	if _, err := a.Apply(context.Background(), d); err != nil {
 		t.Fatal(err)
