@@ -191,6 +191,30 @@ func TestMonitors(t *testing.T) {
 	}
 }
 
+// TestAlertsAndDashboard: what Prometheus and Grafana are given is what stands in files/, whole.
+func TestAlertsAndDashboard(t *testing.T) {
+	objects := chart(t, "metrics.prometheusRule.enabled=true", "metrics.prometheusRule.labels.release=mine",
+		"metrics.dashboard.enabled=true", "metrics.dashboard.annotations.folder=lan")
+	rule := get[map[string]any](t, objects, "PrometheusRule", "belfry")
+	var want map[string]any
+	if err := yaml.Unmarshal(file(t, "files", "alerts.yaml"), &want); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(any(want), rule["spec"]); diff != "" {
+		t.Errorf("rules (-files/alerts.yaml +chart):\n%s", diff)
+	}
+	if labels := rule["metadata"].(map[string]any)["labels"].(map[string]any); labels["release"] != "mine" {
+		t.Errorf("labels of the rules: %v", labels)
+	}
+	board := get[corev1.ConfigMap](t, objects, "ConfigMap", "belfry-dashboard")
+	if board.Labels["grafana_dashboard"] != "1" || board.Annotations["folder"] != "lan" {
+		t.Errorf("labels %v, annotations %v", board.Labels, board.Annotations)
+	}
+	if got, want := strings.TrimSpace(board.Data["belfry.json"]), strings.TrimSpace(string(file(t, "files", "dashboard.json"))); got != want {
+		t.Errorf("the dashboard of %d bytes became one of %d", len(want), len(got))
+	}
+}
+
 func TestNetworkPolicy(t *testing.T) {
 	objects := chart(t, "networkPolicy.enabled=true", "networkPolicy.metricsFrom[0].podSelector.matchLabels.app=prometheus")
 	p := get[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy", "belfry-controller").Spec
