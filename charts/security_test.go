@@ -77,7 +77,7 @@ func granted(t *testing.T, set ...string) map[string]rights {
 }
 
 var (
-	permission = regexp.MustCompile("^\\| (.+) \\| (.+) \\| (the cluster|its namespace|Belfry's namespace) \\| (.+) \\|$")
+	permission = regexp.MustCompile(`^\| (.+) \| (.+) \| (the cluster|its namespace|Belfry's namespace) \| (.+) \|$`)
 	quoted     = regexp.MustCompile("`([^`]+)`")
 	onlyWith   = regexp.MustCompile("^only with `([^`]+)`: .")
 )

@@ -323,6 +323,7 @@ func TestReasonsReference(t *testing.T) {
 		{"Why a node does not answer for an address", "speaker/l2", "Problem"},
 		{"Why a BGP session is down, or a route not announced", "speaker/bgp", "Reason"},
 		{"Why a BGP session is not tried for", "speaker", "reason"},
+		{"Why a speaker is ready, or not", "speaker", "because"},
 		{"What else conditions say", "controllers", "reason"},
 		{"Events", "controllers", "event"},
 	} {

@@ -130,19 +130,31 @@ func says(o *v1beta1.SpeakerStatus, want *v1beta1.SpeakerStatusStatus) bool {
 	return equality.Semantic.DeepEqual(o.Status, withReady(*want, o))
 }
 
+// Reasons of the condition Ready of a SpeakerStatus.
+const (
+	// becauseStarting: caches, sockets or the group are not ready yet.
+	becauseStarting = "Starting"
+	// becauseReady: the speaker may acquire addresses.
+	becauseReady = "Ready"
+	// becauseRestarting: the addresses wait for the speaker to be back.
+	becauseRestarting = "Restarting"
+	// becauseDraining: the node is to announce nothing.
+	becauseDraining = "Draining"
+)
+
 // withReady returns a status with the condition that follows from its state, of the time that the object has it from if it has
 // it already.
 func withReady(s v1beta1.SpeakerStatusStatus, o *v1beta1.SpeakerStatus) v1beta1.SpeakerStatusStatus {
 	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, ObservedGeneration: o.Generation}
 	switch s.State {
 	case members.Ready.String():
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, "Ready", "the speaker may acquire addresses"
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, becauseReady, "the speaker may acquire addresses"
 	case members.Restarting.String():
-		c.Reason, c.Message = "Restarting", "its addresses wait for the speaker to be back"
+		c.Reason, c.Message = becauseRestarting, "its addresses wait for the speaker to be back"
 	case members.Draining.String():
-		c.Reason, c.Message = "Draining", "the node is to announce nothing"
+		c.Reason, c.Message = becauseDraining, "the node is to announce nothing"
 	default:
-		c.Reason, c.Message = "Starting", "caches, sockets or the group are not ready yet"
+		c.Reason, c.Message = becauseStarting, "caches, sockets or the group are not ready yet"
 	}
 	s.Conditions = slices.Clone(o.Status.Conditions)
 	meta.SetStatusCondition(&s.Conditions, c)

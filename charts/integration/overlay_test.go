@@ -66,7 +66,7 @@ func TestOverlays(t *testing.T) {
 					return err
 				})
 			}
-			for _, kind := range strings.Fields(tt.kinds) {
+			for kind := range strings.FieldsSeq(tt.kinds) {
 				if !has[kind] {
 					t.Errorf("it has no %s", kind)
 				}
