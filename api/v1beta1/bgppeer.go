@@ -305,6 +305,10 @@ type BGPPeerSpec struct {
 
 // BGPPeerStatus tells how the sessions are.
 type BGPPeerStatus struct {
+	// ObservedGeneration is the generation of the object that all of the status is about; -1 until it has been looked at.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Wanted is the number of nodes that should have a session.
 	//
 	// +optional
@@ -344,6 +348,7 @@ type BGPPeer struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec BGPPeerSpec `json:"spec"`
+	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
 	Status BGPPeerStatus `json:"status,omitempty"`
 }
