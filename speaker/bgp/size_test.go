@@ -71,7 +71,8 @@ func (e *ear) hear(length int, t wire.Type, body []byte) {
 	e.note(gone, false, false)
 	e.note(news, false, true)
 	for len(attributes) >= 3 {
-		kind, value := attributes[1], []byte(nil)
+		var value []byte
+		kind := attributes[1]
 		if attributes[0]&0x10 != 0 { // extended length
 			value, attributes = counted(attributes[2:])
 		} else {
