@@ -22,7 +22,7 @@ type peer struct {
 	env  *environment
 	d    *daemon
 
-	wants  chan wish
+	wants  chan wish // has room for one
 	done   chan struct{}
 	status atomic.Pointer[Status]
 
@@ -83,7 +83,7 @@ type environment struct {
 func newPeer(name string, env *environment, d *daemon) *peer {
 	p := &peer{
 		name: name, log: env.log.WithValues("peer", name), env: env, d: d,
-		wants: make(chan wish), done: make(chan struct{}), retry: time.NewTimer(time.Hour),
+		wants: make(chan wish, 1), done: make(chan struct{}), retry: time.NewTimer(time.Hour),
 	}
 	p.retry.Stop()
 	p.status.Store(&Status{Since: time.Now()})
