@@ -150,7 +150,7 @@ func TestSomeTwin(t *testing.T) {
 func TestPassTwin(t *testing.T) {
 	ctx := context.Background()
 	r := newRig(t)
-	r.settled, r.opened, r.recalled = true, true, true
+	r.settled, r.opened, r.recalling.done = true, true, true
 	for _, n := range []string{"n2", "n3"} {
 		must(t, r.api.Create(ctx, newNode(n)))
 	}

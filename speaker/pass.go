@@ -77,32 +77,29 @@ type passer struct {
 	farewell  *farewell
 
 	// What the last pass left behind.
-	mind       *mind
-	rest       rest
-	planner    *plan.Planner
-	whole      bool      // the next pass is to look at everything
-	looked     time.Time // when the last one did
-	nodes      []plan.Node
-	seen       []members.Member
-	gone       []string // Services about which this node is silent
-	peers      map[string]netip.AddrPort
-	last       map[string]netip.Addr // where members were that may be gone
-	told       []byte                // to the group
-	state      members.State
-	settled    bool      // the join window is over
-	opened     bool      // sockets are open
-	recalled   bool      // claims were taken up from the SpeakerStatuses
-	tries      int       // to do so
-	asked      time.Time // when the last was
-	unrecalled error     // why not yet
-	desired    l2.Desired
-	running    l2.Running
-	rivals     rivals
-	failed     bool
-	bgp        plan.BGPPlan
-	digest     string               // of what the last plan was made from
-	carried    *v1beta1.SpeakerPlan // the last that was carried out
-	routes     bool                 // BGP is or was in use: its plan is of everything
+	mind      *mind
+	rest      rest
+	planner   *plan.Planner
+	whole     bool      // the next pass is to look at everything
+	looked    time.Time // when the last one did
+	nodes     []plan.Node
+	seen      []members.Member
+	gone      []string // Services about which this node is silent
+	peers     map[string]netip.AddrPort
+	last      map[string]netip.Addr // where members were that may be gone
+	told      []byte                // to the group
+	state     members.State
+	settled   bool // the join window is over
+	opened    bool // sockets are open
+	recalling recalling
+	desired   l2.Desired
+	running   l2.Running
+	rivals    rivals
+	failed    bool
+	bgp       plan.BGPPlan
+	digest    string               // of what the last plan was made from
+	carried   *v1beta1.SpeakerPlan // the last that was carried out
+	routes    bool                 // BGP is or was in use: its plan is of everything
 }
 
 func (p *passer) run(ctx context.Context) {
@@ -238,11 +235,11 @@ func (p *passer) pass(ctx context.Context) error {
 		p.changed.raise() // what it has said counts for its next plan
 	}
 	p.farewell.see(should)
-	if p.recalled {
+	if p.recalling.done {
 		p.carry(ctx, now)
 		p.report(p.status(should, interfaces))
 	}
-	return errors.Join(untold, p.unrecalled)
+	return errors.Join(untold, p.recalling.err)
 }
 
 // status is what is reported of a pass.
@@ -323,7 +320,7 @@ func (p *passer) world(ctx context.Context, now time.Time, roster []members.Memb
 		return w, err
 	}
 	p.digest = p.digestOf(objects, w, cluster)
-	p.unrecalled = p.recall(ctx, now, roster)
+	p.recall(ctx, now, roster)
 	p.mind.leaving = p.farewell.drains()
 	w.Nodes = p.mind.nodes(now, cluster, roster)
 	plan.Settle(w.Nodes, p.o.NodeRules)

@@ -24,6 +24,7 @@ const (
 //	starting, ready, its facts are not                          x
 //	restarting: it said so                                      x
 //	gone, and was one of those                                  x
+//	gone, and its speaker answers probes                        x
 //	draining                                     x
 //	gone otherwise
 type presence struct {
@@ -96,13 +97,14 @@ func (t *trace) see(m members.Member) (healed bool) {
 	return healed
 }
 
-// open opens the window when the speaker is missed, and closes it when it is fit again.
+// open opens the window when the speaker is missed, and closes it when it is fit again. The group may miss one that was
+// killed in the moment in which it is back: then probes are answered already.
 func (t *trace) open(now time.Time, v liveness.State, window time.Duration) {
-	refused := v == liveness.Refused
+	refused, lives := v == liveness.Refused, v == liveness.Refused || v == liveness.Answering
 	switch {
 	case t.there && (t.state == members.Draining || t.fit && !refused):
 		t.until = time.Time{}
-	case t.until.IsZero() && (t.there || refused && t.state != members.Draining):
+	case t.until.IsZero() && (t.there || lives && t.state != members.Draining):
 		t.until = now.Add(window)
 	}
 }

@@ -25,21 +25,26 @@ const (
 	recallTries = 3
 )
 
+// recalling is how far a speaker is with taking up what was announced before it started.
+type recalling struct {
+	done  bool
+	tries int       // to read what others announced
+	asked time.Time // when it last tried
+	err   error     // why it is not done
+}
+
 // recall takes up, once, what this node had when its speaker last reported: should all speakers have been restarted at the
 // same time, nobody else remembers, and nothing has to move. What others had that are not ready yet is remembered for them.
 // What somebody has meanwhile stays there: that is known when the join window is over. Until then no speaker reports: it
 // would write over what it is to recall itself, and others after it.
 //
-// While it returns an error it is to be called again, and this node does not take part. What it had itself it has all the
-// same.
-func (p *passer) recall(ctx context.Context, now time.Time, roster []members.Member) error {
-	if p.recalled || !p.settled {
-		return nil
+// While it has failed it is to be called again, and this node does not take part. What it had itself it has all the same.
+func (p *passer) recall(ctx context.Context, now time.Time, roster []members.Member) {
+	r := &p.recalling
+	if r.done || !p.settled || now.Before(r.asked.Add(retryAfter)) {
+		return
 	}
-	if now.Before(p.asked.Add(retryAfter)) {
-		return p.unrecalled
-	}
-	p.asked = now
+	r.asked = now
 	absent := map[string][]plan.Claim{}
 	remember := func(node string, s v1beta1.SpeakerL2) {
 		had, err := reported(s)
@@ -57,14 +62,14 @@ func (p *passer) recall(ctx context.Context, now time.Time, roster []members.Mem
 	}
 	maps.Copy(absent, p.mind.facts.Absent) // what was said in the group is newer
 	p.mind.facts.Absent = absent
-	if p.tries++; err != nil && p.tries < recallTries {
-		return err
+	if r.tries++; err != nil && r.tries < recallTries {
+		r.err = err
+		return
 	}
 	if err != nil {
 		p.o.Log.Info("Going on without what other speakers announced before", "node", p.o.Node, "reason", err.Error())
 	}
-	p.recalled = true
-	return nil
+	r.done, r.err = true, nil
 }
 
 // unready lists the other peers that may have had addresses which they do not claim yet, sorted.

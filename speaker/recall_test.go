@@ -109,13 +109,15 @@ func TestRecall(t *testing.T) {
 			r.reporting(tt.had)
 			must(t, r.look(context.Background()))
 			r.settled, r.mind.facts.Absent = true, tt.said
-			must(t, r.recall(context.Background(), time.Now(), tt.roster))
+			r.recall(context.Background(), time.Now(), tt.roster)
+			must(t, r.recalling.err)
 			if diff := cmp.Diff(tt.want, r.mind.facts.Absent, equalPrefixes); diff != "" {
 				t.Error(diff)
 			}
 			before := r.mind.facts.Absent
 			must(t, r.api.Delete(context.Background(), newPod("n2", "192.0.2.2")))
-			must(t, r.recall(context.Background(), time.Now(), tt.roster))
+			r.recall(context.Background(), time.Now(), tt.roster)
+			must(t, r.recalling.err)
 			if !cmp.Equal(before, r.mind.facts.Absent, equalPrefixes) {
 				t.Error("recalls twice")
 			}

@@ -181,7 +181,7 @@ func (s *Speaker) speak(ctx context.Context, synced <-chan struct{}) error {
 		return fmt.Errorf("building the group: %w", err)
 	}
 	probes, err := liveness.New(liveness.Options{
-		Name: s.o.Node, Bind: netip.AddrPortFrom(s.o.MembersBind.Addr(), s.o.LivenessPort), Key: key,
+		Name: s.o.Node, Bind: netip.AddrPortFrom(s.o.MembersBind.Addr(), s.o.LivenessPort), Key: key, Knock: s.o.MembersBind.Port(),
 		Profile: liveness.Profile(s.o.Failover), Log: s.o.Log.WithName("liveness"), Registerer: s.o.Registerer,
 	})
 	if err != nil {

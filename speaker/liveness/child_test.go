@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -27,6 +28,7 @@ type setup struct {
 	Name    string
 	Bind    netip.AddrPort
 	Profile Profile
+	Knock   uint16
 	Targets map[string]netip.AddrPort
 }
 
@@ -43,9 +45,14 @@ func child(config string) int {
 	if err := json.Unmarshal([]byte(config), &s); err != nil {
 		return 2
 	}
-	d, err := New(Options{Name: s.Name, Bind: s.Bind, Key: secret, Profile: s.Profile, Registerer: prometheus.NewRegistry()})
+	d, err := New(Options{Name: s.Name, Bind: s.Bind, Key: secret, Knock: s.Knock, Profile: s.Profile, Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		return 2
+	}
+	if s.Knock != 0 { // nobody accepts: the kernel does
+		if _, err := net.Listen("tcp", netip.AddrPortFrom(s.Bind.Addr(), s.Knock).String()); err != nil {
+			return 2
+		}
 	}
 	d.SetTargets(s.Targets)
 	ctx, cancel := ossignal.NotifyContext(context.Background(), unix.SIGTERM)

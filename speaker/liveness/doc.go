@@ -4,7 +4,7 @@
 //
 //	SetTargets ─▶ ┌── prober ──┐ ── request ──▶ responder of the target, a goroutine that does nothing else
 //	SetKeys       │ one judge  │ ◀── reply ────  answers as soon as it is asked
-//	Verdicts ◀─── │ per target │ ◀── port unreachable, when the target's kernel lives and its speaker does not
+//	Verdicts ◀─── │ per target │ ◀── refusal, when the target's kernel lives and its speaker does not
 //	Changed  ◀─── └────────────┘
 //
 // Every interval the prober sends one request to each target. Request and reply carry both names, a nonce, a sequence
@@ -12,12 +12,17 @@
 // its own answer, taken for another node's, or used again.
 //
 //	Unknown ──reply──▶ Answering ──5 requests without a sign──▶ Silent
-//	                    ▲  │ port unreachable, and no reply      │ ▲
+//	                    ▲  │ refusal, and no reply               │ ▲
 //	                    │  ▼                                     │ │ nothing for as long as a kernel
-//	                    │ Refused ───────────────────────────────┼─┘ may hold such errors back, and more
+//	                    │ Refused ───────────────────────────────┼─┘ may hold refusals back, and more
 //	                    └──────────────── reply ─────────────────┘
 //
 // A target that has never answered stays Unknown: it may be of an older version, or a firewall may be in between.
+//
+// A refusal is a port unreachable, the kernel's answer to a request that nobody reads, or a reset, its answer to a TCP
+// connection that nobody accepts. Of the former a kernel sends one a second, six in a burst: a speaker that was restarted
+// and is killed soon after would be taken for a dead node. So after a missed reply a connection is tried as well, to a port
+// on which the speaker listens; one that hangs does not refuse.
 //
 // A busy node is not a dead node. What is counted are requests that really left and had a whole interval, by the
 // prober's own clock, to be answered, and before each count the socket is emptied. So a prober that overslept, however

@@ -41,7 +41,7 @@ type judge struct {
 // answer is a reply that proves itself.
 func (j *judge) answer() { *j = judge{state: Answering} }
 
-// refuse is a port unreachable. It proves nothing of its sender, so it counts only where replies stay away.
+// refuse is a port unreachable or a reset. It proves nothing of its sender, so it counts only where replies stay away.
 func (j *judge) refuse() {
 	if j.state != Unknown {
 		j.refused, j.unseen = true, 0

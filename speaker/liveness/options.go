@@ -19,6 +19,10 @@ type Options struct {
 	// Bind is the node's own IPv4 or IPv6 address, without a zone: requests are answered there, and own requests leave
 	// from it. Port 0 means DefaultPort.
 	Bind netip.AddrPort
+	// Knock is a TCP port on which the processes of all targets listen, at the address where they answer; 0 means none.
+	// Where replies stay away, a kernel that refuses a connection to it lives: of ports unreachable it tells about one a
+	// second only.
+	Knock uint16
 	// Key is the secret that all speakers share, of any length.
 	Key []byte
 	// Profile sets all timings; empty means ProfileDefault.

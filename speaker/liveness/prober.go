@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -18,6 +19,7 @@ type arrived struct {
 	name     string
 	sequence uint64
 	err      error
+	knocked  *target // err is what became of a connection to it
 }
 
 // prober is the one goroutine that owns the targets.
@@ -153,6 +155,11 @@ func (d *Detector) proves(b []byte, name string, nonce [nonceLen]byte) (sequence
 func (p *prober) receive(ctx context.Context, a arrived) {
 	t := p.targets[a.name]
 	switch {
+	case a.knocked != nil:
+		a.knocked.knocking = false
+		if t == a.knocked && refusal(a.err) {
+			t.judge.refuse()
+		}
 	case t == nil || t.link != a.from:
 	case a.err == nil:
 		p.answered(t, a.sequence)
@@ -194,12 +201,33 @@ func (p *prober) tick(ctx context.Context) {
 		switch {
 		case t.waiting:
 			t.judge.miss(p.d.interval)
+			p.knock(ctx, t)
 		case t.unsent:
 			t.judge.blinded()
 		}
 		p.open(ctx, t)
 		p.probe(t)
 	}
+}
+
+// knock tries a connection to a target whose replies stay away. Its kernel refuses at once if it lives and nobody listens;
+// what else comes of it says nothing.
+func (p *prober) knock(ctx context.Context, t *target) {
+	if p.d.opts.Knock == 0 || t.knocking || t.judge.state == Unknown {
+		return
+	}
+	t.knocking = true
+	p.readers.Go(func() {
+		d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(p.d.opts.Bind.Addr(), 0)), Timeout: misses * p.d.interval}
+		conn, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(t.addr.Addr(), p.d.opts.Knock).String())
+		if err == nil {
+			_ = conn.Close()
+		}
+		select {
+		case p.inbox <- arrived{name: t.name, err: err, knocked: t}:
+		case <-ctx.Done():
+		}
+	})
 }
 
 // drain takes what the readers have read.

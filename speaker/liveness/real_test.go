@@ -1,6 +1,7 @@
 package liveness
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -110,11 +111,15 @@ func on(i int, v6 bool) netip.AddrPort {
 }
 
 func (l *lan) node(i int, v6 bool, p Profile, targets ...int) *process {
+	return l.hosts[i].run(l.setup(i, v6, p, targets...))
+}
+
+func (l *lan) setup(i int, v6 bool, p Profile, targets ...int) setup {
 	s := setup{Name: fmt.Sprint("n", i), Bind: on(i, v6), Profile: p, Targets: map[string]netip.AddrPort{}}
 	for _, target := range targets {
 		s.Targets[fmt.Sprint("n", target)] = on(target, v6)
 	}
-	return l.hosts[i].run(s)
+	return s
 }
 
 // TestAgainstTheKernel takes a node away in every way, for both families.
@@ -149,6 +154,46 @@ func TestAgainstTheKernel(t *testing.T) {
 			prober.sees("n1", Refused)
 			l.node(1, v6, ProfileFast)
 			prober.sees("n1", Answering)
+		})
+	}
+}
+
+// TestKilledTwice: a kernel that holds ports unreachable back still refuses connections, so a speaker that is killed soon
+// after a restart is not taken for a dead node; one that hangs is.
+func TestKilledTwice(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("IPv6=%v", v6), func(t *testing.T) {
+			l := newLAN(t, 2)
+			must(t, l.hosts[1].in(func() error { // never, not even in a burst
+				return errors.Join(
+					os.WriteFile("/proc/sys/net/ipv4/icmp_ratelimit", []byte("1000000000"), 0o600),
+					os.WriteFile("/proc/sys/net/ipv6/icmp/ratelimit", []byte("1000000000"), 0o600),
+				)
+			}))
+			node := func(i int, targets ...int) *process {
+				s := l.setup(i, v6, ProfileFast, targets...)
+				s.Knock = 7947
+				return l.hosts[i].run(s)
+			}
+			prober := node(0, 1)
+			for range 3 {
+				target := node(1)
+				prober.sees("n1", Answering)
+				before := len(prober.lines())
+				target.kill()
+				prober.sees("n1", Refused)
+				if said := prober.lines()[before:]; len(said) != 1 {
+					t.Errorf("not refused at once: %v", said)
+				}
+			}
+			target := node(1)
+			prober.sees("n1", Answering)
+			must(t, target.Process.Signal(unix.SIGSTOP))
+			prober.sees("n1", Silent)
+			must(t, target.Process.Signal(unix.SIGCONT))
+			prober.sees("n1", Answering)
+			l.down("n1")
+			prober.sees("n1", Silent)
 		})
 	}
 }

@@ -27,6 +27,7 @@ type target struct {
 	sent     [window]time.Time // when the last requests left, zero once answered
 	waiting  bool              // the last request left and had no reply
 	unsent   bool              // the last request could not leave
+	knocking bool              // a connection is being tried
 }
 
 // link is one connected socket, by which the kernel says who refuses.
