@@ -37,7 +37,7 @@ func newBench(t testing.TB) *bench {
 		LocalASN: 64512, PeerASN: 64513, RouterID: netip.MustParseAddr("192.0.2.1"), Address: netip.MustParseAddr("127.0.0.1"), GracefulRestart: true,
 	}.settings()
 	hop := netip.MustParseAddr("192.0.2.1")
-	return &bench{d: d, session: s, routes: map[netip.Prefix]said{netip.MustParsePrefix("203.0.113.7/32"): {nextHop: hop}}}
+	return &bench{d: d, session: s, routes: map[netip.Prefix]said{netip.MustParsePrefix("203.0.113.7/32"): {&Route{}, hop}}}
 }
 
 // run is one session with a router that does as talk says. It returns why the session ended.

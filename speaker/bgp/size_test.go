@@ -218,7 +218,7 @@ func untilPeer(t *testing.T, r *Router, d Desired, name, what string, ok func(St
 func TestLastWordOvertakes(t *testing.T) {
 	b := newBench(t)
 	for i := range 5000 { // in a message each: of IPv6 GoBGP packs none
-		b.routes[netip.PrefixFrom(sixth(i), 128)] = said{nextHop: netip.MustParseAddr("2001:db8:ffff::1")}
+		b.routes[netip.PrefixFrom(sixth(i), 128)] = said{&Route{}, netip.MustParseAddr("2001:db8:ffff::1")}
 	}
 	hangUp := make(chan farewell)
 	e := &ear{}
