@@ -49,7 +49,7 @@ func TestSoakEightPeers(t *testing.T) {
 // cpu returns what the speaker has spent so far: utime and stime of proc(5), in hundredths of a second.
 func (n *node) cpu() time.Duration {
 	n.t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.process.Process.Pid))
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.Process.Process.Pid))
 	must(n.t, err)
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])) // from the third, state
 	var ticks int
@@ -64,7 +64,7 @@ func (n *node) cpu() time.Duration {
 // memory returns a line of the speaker's status, in KiB.
 func (n *node) memory(key string) int {
 	n.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.process.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.Process.Process.Pid))
 	must(n.t, err)
 	for line := range strings.Lines(string(status)) {
 		if rest, ok := strings.CutPrefix(line, key+":"); ok {

@@ -36,7 +36,7 @@ func TestRestartWithOtherRoutes(t *testing.T) {
 		r.has(host(went), node1)
 		seen[name] = r.watch()
 	}
-	_ = n.stop(unix.SIGKILL)
+	_ = n.Stop(unix.SIGKILL)
 	remove(t, gone)
 	create(t, endpoints("came", came, "n1"))
 	create(t, service("came", came))

@@ -29,7 +29,7 @@ func TestPeersComeAndGo(t *testing.T) {
 	touched := one.watch()
 	label := func(keys ...string) {
 		t.Helper()
-		edit(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.name}}, func(o *corev1.Node) {
+		edit(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name}}, func(o *corev1.Node) {
 			o.Labels = map[string]string{}
 			for _, k := range keys {
 				o.Labels[k] = "yes"
