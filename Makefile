@@ -23,8 +23,9 @@ HELM           := $(TOOLS)/helm
 KUSTOMIZE      := $(TOOLS)/kustomize
 BENCHSTAT      := $(TOOLS)/benchstat
 
-# Tests, the demo and the lab take helm from here.
+# Tests, the demo and the lab take helm and kustomize from here.
 export BELFRY_HELM := $(HELM)
+export BELFRY_KUSTOMIZE := $(KUSTOMIZE)
 
 # Packages by the kind of test that they hold.
 E2E         = go list ./e2e/...
@@ -138,7 +139,7 @@ test-fuzz: ## run the fuzz targets of the allocator for a fixed number of inputs
 	@tools/fuzz.sh 3000x ./internal/alloc
 
 .PHONY: test-integration
-test-integration: preflight $(HELM) ## run the tests against a real kube-apiserver
+test-integration: preflight $(HELM) $(KUSTOMIZE) ## run the tests against a real kube-apiserver
 	$(call say,kube-apiserver and etcd: built from source where they are not cached)
 	@assets=$$(go run ./e2e/cluster/cmd/lab binaries); packages=$$($(INTEGRATION)); \
 	printf '== %(%T)T integration tests against %s\n' -1 "$$assets"; \

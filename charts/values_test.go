@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/belfry-lb/belfry/charts/render"
@@ -190,6 +191,30 @@ func TestMonitors(t *testing.T) {
 	}
 }
 
+// TestAlertsAndDashboard: what Prometheus and Grafana are given is what stands in files/, whole.
+func TestAlertsAndDashboard(t *testing.T) {
+	objects := chart(t, "metrics.prometheusRule.enabled=true", "metrics.prometheusRule.labels.release=mine",
+		"metrics.dashboard.enabled=true", "metrics.dashboard.annotations.folder=lan")
+	rule := get[map[string]any](t, objects, "PrometheusRule", "belfry")
+	var want map[string]any
+	if err := yaml.Unmarshal(file(t, "files", "alerts.yaml"), &want); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(any(want), rule["spec"]); diff != "" {
+		t.Errorf("rules (-files/alerts.yaml +chart):\n%s", diff)
+	}
+	if labels := rule["metadata"].(map[string]any)["labels"].(map[string]any); labels["release"] != "mine" {
+		t.Errorf("labels of the rules: %v", labels)
+	}
+	board := get[corev1.ConfigMap](t, objects, "ConfigMap", "belfry-dashboard")
+	if board.Labels["grafana_dashboard"] != "1" || board.Annotations["folder"] != "lan" {
+		t.Errorf("labels %v, annotations %v", board.Labels, board.Annotations)
+	}
+	if got, want := strings.TrimSpace(board.Data["belfry.json"]), strings.TrimSpace(string(file(t, "files", "dashboard.json"))); got != want {
+		t.Errorf("the dashboard of %d bytes became one of %d", len(want), len(got))
+	}
+}
+
 func TestNetworkPolicy(t *testing.T) {
 	objects := chart(t, "networkPolicy.enabled=true", "networkPolicy.metricsFrom[0].podSelector.matchLabels.app=prometheus")
 	p := get[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy", "belfry-controller").Spec
@@ -201,6 +226,89 @@ func TestNetworkPolicy(t *testing.T) {
 	}
 	if p.Ingress[0].From != nil || p.Ingress[1].From[0].PodSelector.MatchLabels["app"] != "prometheus" || len(p.PolicyTypes) != 2 {
 		t.Errorf("%+v", p)
+	}
+	for set, want := range map[string]string{
+		"networkPolicy.enabled=true":                "TCP/443 TCP/6443 UDP/53 TCP/53",
+		"networkPolicy.apiServerPorts={16443}":      "TCP/16443 UDP/53 TCP/53",
+		"networkPolicy.apiServerPorts={443\\,7445}": "",
+	} {
+		objects, err := render.Chart(t.Context(), "networkPolicy.enabled=true", set)
+		if want == "" {
+			if err == nil || !strings.Contains(err.Error(), "apiServerPorts") {
+				t.Errorf("%s: %v", set, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, port := range get[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy", "belfry-controller").Spec.Egress[0].Ports {
+			out = append(out, string(*port.Protocol)+"/"+port.Port.String())
+		}
+		if got := strings.Join(out, " "); got != want {
+			t.Errorf("%s: the way out is %s, want %s", set, got, want)
+		}
+	}
+}
+
+// TestGracePeriods: the kubelet waits for the goodbyes of both programs.
+func TestGracePeriods(t *testing.T) {
+	for set, want := range map[string]int64{"controller.replicas=2": 30, "speaker.terminationGracePeriodSeconds=90": 90} {
+		objects := chart(t, set)
+		speaker := get[appsv1.DaemonSet](t, objects, "DaemonSet", "belfry-speaker").Spec.Template.Spec
+		controller := get[appsv1.Deployment](t, objects, "Deployment", "belfry-controller").Spec.Template.Spec
+		if *speaker.TerminationGracePeriodSeconds != want || *controller.TerminationGracePeriodSeconds != 15 {
+			t.Errorf("%s: %d seconds for the speaker, %d for the controller", set, *speaker.TerminationGracePeriodSeconds, *controller.TerminationGracePeriodSeconds)
+		}
+	}
+}
+
+// TestArtifactHub: what the annotations list is what the chart has.
+func TestArtifactHub(t *testing.T) {
+	var meta struct {
+		AppVersion  string
+		Annotations map[string]string
+	}
+	if err := yaml.Unmarshal(file(t, "Chart.yaml"), &meta); err != nil {
+		t.Fatal(err)
+	}
+	var listed []struct{ Kind, Version, Name, DisplayName, Description string }
+	if err := yaml.UnmarshalStrict([]byte(meta.Annotations["artifacthub.io/crds"]), &listed); err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for _, l := range listed {
+		if l.Description == "" || l.DisplayName != l.Kind {
+			t.Errorf("%+v", l)
+		}
+		got = append(got, l.Kind+" "+l.Version+" "+l.Name)
+	}
+	for _, o := range crds(chart(t)) {
+		kind, _, _ := unstructured.NestedString(o.Object, "spec", "names", "kind")
+		versions, _, _ := unstructured.NestedSlice(o.Object, "spec", "versions")
+		want = append(want, kind+" "+versions[0].(map[string]any)["name"].(string)+" "+o.GetName())
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("CRDs (-chart +annotation):\n%s", diff)
+	}
+	var images []struct {
+		Name, Image string
+		Platforms   []string
+	}
+	if err := yaml.UnmarshalStrict([]byte(meta.Annotations["artifacthub.io/images"]), &images); err != nil {
+		t.Fatal(err)
+	}
+	d := get[appsv1.DaemonSet](t, chart(t), "DaemonSet", "belfry-speaker")
+	if len(images) != 1 || images[0].Image != d.Spec.Template.Spec.Containers[0].Image {
+		t.Errorf("images %+v, the chart pulls %s", images, d.Spec.Template.Spec.Containers[0].Image)
+	}
+	for _, key := range []string{"category", "license", "links"} {
+		if meta.Annotations["artifacthub.io/"+key] == "" {
+			t.Errorf("there is no artifacthub.io/%s", key)
+		}
 	}
 }
 

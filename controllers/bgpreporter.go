@@ -175,7 +175,7 @@ func (r *bgpReporter) peers(ctx context.Context, known *routing, all []v1beta1.B
 func (r *bgpReporter) advertisements(ctx context.Context, known *routing, all []v1beta1.BGPAdvertisement, said bgpSaid) (failed error) {
 	for i := range all {
 		o := &all[i]
-		is := v1beta1.BGPAdvertisementStatus{Conditions: with(o.Status.Conditions, known.advertisement(o))}
+		is := v1beta1.BGPAdvertisementStatus{ObservedGeneration: o.Generation, Conditions: with(o.Status.Conditions, known.advertisement(o))}
 		said.ready.add("BGPAdvertisement", is.Conditions)
 		failed = first(failed, writeStatus(ctx, r.writer, o, &o.Status, is, peerNews))
 	}
@@ -186,8 +186,9 @@ func (r *bgpReporter) communities(ctx context.Context, known *routing, all []v1b
 	for i := range all {
 		o, by := &all[i], known.config.BGP.CommunityUsers[all[i].Name]
 		is := v1beta1.CommunityStatus{
-			Users:      users(by),
-			Conditions: with(o.Status.Conditions, ready(known.facts("Community", o.Name, o.Generation), "its names may be used")),
+			ObservedGeneration: o.Generation,
+			Users:              users(by),
+			Conditions:         with(o.Status.Conditions, ready(known.facts("Community", o.Name, o.Generation), "its names may be used")),
 		}
 		said.ready.add("Community", is.Conditions)
 		said.communities[o.Name] = len(by)
@@ -200,8 +201,9 @@ func (r *bgpReporter) profiles(ctx context.Context, known *routing, all []v1beta
 	for i := range all {
 		o := &all[i]
 		is := v1beta1.BFDProfileStatus{
-			Users:      users(known.config.BGP.ProfileUsers[o.Name]),
-			Conditions: with(o.Status.Conditions, ready(known.facts("BFDProfile", o.Name, o.Generation), "it may be used")),
+			ObservedGeneration: o.Generation,
+			Users:              users(known.config.BGP.ProfileUsers[o.Name]),
+			Conditions:         with(o.Status.Conditions, ready(known.facts("BFDProfile", o.Name, o.Generation), "it may be used")),
 		}
 		said.ready.add("BFDProfile", is.Conditions)
 		failed = first(failed, writeStatus(ctx, r.writer, o, &o.Status, is, peerNews))

@@ -74,7 +74,7 @@ func (r *routing) facts(kind, name string, generation int64, more ...spec.Proble
 
 // peer returns what a BGPPeer's status is to be.
 func (r *routing) peer(o *v1beta1.BGPPeer) v1beta1.BGPPeerStatus {
-	s := v1beta1.BGPPeerStatus{Conditions: slices.Clone(o.Status.Conditions)}
+	s := v1beta1.BGPPeerStatus{ObservedGeneration: o.Generation, Conditions: slices.Clone(o.Status.Conditions)}
 	if o.Spec.Template {
 		c := ready(r.facts("BGPPeer", o.Name, o.Generation), "it is a template: other BGPPeers name it in spec.base")
 		if c.Status == metav1.ConditionTrue {

@@ -30,7 +30,8 @@ const endless = 1 << 40
 // status returns what the status of the pool is to say, with the conditions that it has.
 func (f poolFacts) status(was v1beta1.IPAddressPoolStatus) v1beta1.IPAddressPoolStatus {
 	s := v1beta1.IPAddressPoolStatus{
-		AssignedIPv4: f.usage.AssignedIPv4, AssignedIPv6: f.usage.AssignedIPv6,
+		ObservedGeneration: f.generation,
+		AssignedIPv4:       f.usage.AssignedIPv4, AssignedIPv6: f.usage.AssignedIPv6,
 		AvailableIPv4: f.usage.AvailableIPv4, AvailableIPv6: f.usage.AvailableIPv6,
 		Outside:    f.usage.Outside,
 		Assigned:   f.inWords(f.usage.AssignedIPv4, f.usage.AssignedIPv6),

@@ -233,13 +233,18 @@ func (r *reporter) l2(ctx context.Context, o *v1beta1.L2Advertisement, f objectF
 	}
 	is := ready(f, "it is in use"+h.words)
 	was := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionReady)
-	if was != nil && was.Reason == is.Reason && was.ObservedGeneration == is.ObservedGeneration {
+	if was != nil && was.Reason == is.Reason && o.Status.ObservedGeneration == f.generation && was.ObservedGeneration == f.generation {
 		if h.problem != nil && f.problem == h.problem || was.Message == is.Message {
 			return nil
 		}
 	}
+	var news []notice
+	if was == nil || was.Reason != is.Reason || was.Message != is.Message {
+		news = f.news()
+	}
+	o.Status.ObservedGeneration = f.generation
 	meta.SetStatusCondition(&o.Status.Conditions, is)
-	return r.write(ctx, o, o.Status, f.news())
+	return r.write(ctx, o, o.Status, news)
 }
 
 func ready(f objectFacts, words string) metav1.Condition {

@@ -87,7 +87,7 @@ func diffReservation(o *v1beta1.IPReservation, v alloc.Verdict, holder string, n
 	c := conditionOf(v1beta1.ConditionReserved, v, o.Generation, o.Status.Conditions, now)
 	ready := conditionOf(v1beta1.ConditionReady, v, o.Generation, o.Status.Conditions, now) // for those who know no other
 	conditions := []metav1.Condition{*c, *ready}
-	same := slices.Equal(addrs, o.Status.Addresses) && slices.Equal(pools, o.Status.Pools) && holder == o.Status.Holder &&
+	same := o.Status.ObservedGeneration == o.Generation && slices.Equal(addrs, o.Status.Addresses) && slices.Equal(pools, o.Status.Pools) && holder == o.Status.Holder &&
 		slices.Equal(conditions, o.Status.Conditions)
 	if same {
 		return patch{}, false
@@ -95,7 +95,9 @@ func diffReservation(o *v1beta1.IPReservation, v alloc.Verdict, holder string, n
 	p := patch{key: keyOf(o), about: o, reserves: true, verdict: &v}
 	p.body, _ = json.Marshal(map[string]any{ // strings and API types: cannot fail
 		"metadata": map[string]any{"uid": o.UID, "resourceVersion": o.ResourceVersion},
-		"status":   map[string]any{"addresses": addrs, "pools": pools, "holder": orNull(holder), "conditions": conditions},
+		"status": map[string]any{
+			"observedGeneration": o.Generation, "addresses": addrs, "pools": pools, "holder": orNull(holder), "conditions": conditions,
+		},
 	})
 	p.fresh, p.lost = minus(addrsIn(v), reservedBy(o)), minus(reservedBy(o), addrsIn(v))
 	p.events = assignmentNews(p.lost, p.fresh, strings.Join(slices.Compact(pools), ","), o.Status.Conditions, c)

@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -221,6 +222,36 @@ func TestMetricsAreWellNamed(t *testing.T) {
 	}
 }
 
+// bounds says why no label takes more and more values: a series that stays when what it is about has gone costs memory for ever.
+var bounds = map[string]string{
+	"peer":      "BGPPeers that there are: the series go with them",
+	"pool":      "IPAddressPools that there are: the series go with them",
+	"community": "Communities that there are: the series go with them",
+	"mac":       "the 50 newest conflicts: the series go with them",
+	"interface": "interfaces that the node announces on",
+
+	"family": "IPv4, IPv6", "protocol": "arp, ndp", "direction": "sent, received", "type": "the messages of BGP", "kind": "kinds that are written",
+	"result": "how a write ends", "reason": "words of docs/reference/reasons.md, and why packets are dropped", "change": "join, leave, update",
+	"state": "words", "status": "True, False, Unknown", "allocated": "true, false", "full": "true, false",
+}
+
+// No label takes what users or strangers can make up: addresses, Services, namespaces, nodes, messages.
+func TestLabelsAreBounded(t *testing.T) {
+	controller, node := registered(t)
+	unused := maps.Clone(bounds)
+	for _, m := range slices.Concat(controller, node) {
+		for _, label := range strings.FieldsFunc(m.labels, func(r rune) bool { return r == ',' }) {
+			if bounds[label] == "" {
+				t.Errorf("%s has the label %s: what bounds it?", m.name, label)
+			}
+			delete(unused, label)
+		}
+	}
+	for label := range unused {
+		t.Errorf("no metric has the label %s", label)
+	}
+}
+
 func typeOf(kind string) *dto.MetricType {
 	switch kind {
 	case "counter":
@@ -292,6 +323,7 @@ func TestReasonsReference(t *testing.T) {
 		{"Why a node does not answer for an address", "speaker/l2", "Problem"},
 		{"Why a BGP session is down, or a route not announced", "speaker/bgp", "Reason"},
 		{"Why a BGP session is not tried for", "speaker", "reason"},
+		{"Why a speaker is ready, or not", "speaker", "because"},
 		{"What else conditions say", "controllers", "reason"},
 		{"Events", "controllers", "event"},
 	} {

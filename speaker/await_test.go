@@ -105,3 +105,18 @@ func TestPortFree(t *testing.T) {
 		t.Error("free on an address that the node does not have")
 	}
 }
+
+// TestJitter: speakers that all saw the same at once do not act at once, and never sooner than they may.
+func TestJitter(t *testing.T) {
+	least, most := 2*writePause, time.Duration(0)
+	for range 1000 {
+		d := jitter(writePause)
+		if d < writePause || d > writePause+writePause/2 {
+			t.Fatalf("a pause of %v became %v", writePause, d)
+		}
+		least, most = min(least, d), max(most, d)
+	}
+	if most-least < writePause/4 {
+		t.Errorf("1000 pauses are all from %v to %v", least, most)
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/yaml"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/plan"
@@ -175,5 +178,24 @@ func TestFarewellSeesWhatIsLeft(t *testing.T) {
 	f.see(plan.Plan{}) // the passes go on
 	if left(f) {
 		t.Error("nothing is left, and it waits")
+	}
+}
+
+// TestGracePeriod: the kubelet of a node with the chart's values waits twice as long as the longest goodbye takes.
+func TestGracePeriod(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "charts", "belfry", "values.yaml"))
+	must(t, err)
+	var values struct {
+		Speaker struct {
+			TerminationGracePeriodSeconds int
+			BGP                           struct{ DrainTime string }
+		}
+	}
+	must(t, yaml.Unmarshal(b, &values))
+	drain, err := time.ParseDuration(values.Speaker.BGP.DrainTime)
+	must(t, err)
+	longest := lastLook + handoverMost + silence + drain
+	if got := time.Duration(values.Speaker.TerminationGracePeriodSeconds) * time.Second; got < 2*longest {
+		t.Errorf("the kubelet waits %v, a goodbye takes up to %v", got, longest)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -100,7 +101,7 @@ func (r *reporter) bring(ctx context.Context) (wrote bool, err error) {
 	}
 	var o v1beta1.SpeakerStatus
 	key := types.NamespacedName{Name: r.node}
-	if err := r.client.Get(ctx, key, &o); err == nil && equality.Semantic.DeepEqual(o.Status, *want) {
+	if err := r.client.Get(ctx, key, &o); err == nil && says(&o, want) {
 		return false, nil
 	}
 	o = v1beta1.SpeakerStatus{}
@@ -112,16 +113,52 @@ func (r *reporter) bring(ctx context.Context) (wrote bool, err error) {
 		}
 	case err != nil:
 		return false, fmt.Errorf("reading SpeakerStatus: %w", err)
-	case equality.Semantic.DeepEqual(o.Status, *want):
+	case says(&o, want):
 		return false, nil // the cache is behind
 	}
-	o.Status = *want
+	o.Status = withReady(*want, &o)
 	err = r.client.Status().Update(ctx, &o)
 	r.wrote(err)
 	if err != nil {
 		return false, fmt.Errorf("writing SpeakerStatus: %w", err)
 	}
 	return true, nil
+}
+
+// says tells whether the object says what is wanted.
+func says(o *v1beta1.SpeakerStatus, want *v1beta1.SpeakerStatusStatus) bool {
+	return equality.Semantic.DeepEqual(o.Status, withReady(*want, o))
+}
+
+// Reasons of the condition Ready of a SpeakerStatus.
+const (
+	// becauseStarting: caches, sockets or the group are not ready yet.
+	becauseStarting = "Starting"
+	// becauseReady: the speaker may acquire addresses.
+	becauseReady = "Ready"
+	// becauseRestarting: the addresses wait for the speaker to be back.
+	becauseRestarting = "Restarting"
+	// becauseDraining: the node is to announce nothing.
+	becauseDraining = "Draining"
+)
+
+// withReady returns a status with the condition that follows from its state, of the time that the object has it from if it has
+// it already.
+func withReady(s v1beta1.SpeakerStatusStatus, o *v1beta1.SpeakerStatus) v1beta1.SpeakerStatusStatus {
+	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, ObservedGeneration: o.Generation}
+	switch s.State {
+	case members.Ready.String():
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, becauseReady, "the speaker may acquire addresses"
+	case members.Restarting.String():
+		c.Reason, c.Message = becauseRestarting, "its addresses wait for the speaker to be back"
+	case members.Draining.String():
+		c.Reason, c.Message = becauseDraining, "the node is to announce nothing"
+	default:
+		c.Reason, c.Message = becauseStarting, "caches, sockets or the group are not ready yet"
+	}
+	s.Conditions = slices.Clone(o.Status.Conditions)
+	meta.SetStatusCondition(&s.Conditions, c)
+	return s
 }
 
 var errNoNode = errors.New("its Node is not there yet")

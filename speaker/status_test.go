@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -151,6 +152,45 @@ func TestReporterCreates(t *testing.T) {
 	if diff := cmp.Diff(want, o.OwnerReferences); diff != "" || !wrote || o.Status.State != "ready" {
 		t.Error(wrote, o.Status, diff)
 	}
+}
+
+// TestReporterSaysReady: the condition follows the state, and keeps its time while that stays.
+func TestReporterSaysReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, newNode("n1"))
+		d.during(func() {
+			began := time.Now()
+			for _, tt := range []struct {
+				state   members.State
+				version string
+				status  metav1.ConditionStatus
+				reason  string
+				since   time.Duration
+			}{
+				{members.Starting, "1", metav1.ConditionFalse, "Starting", 0},
+				{members.Ready, "1", metav1.ConditionTrue, "Ready", time.Minute},
+				{members.Ready, "2", metav1.ConditionTrue, "Ready", time.Minute},
+				{members.Draining, "2", metav1.ConditionFalse, "Draining", 3 * time.Minute},
+				{members.Restarting, "2", metav1.ConditionFalse, "Restarting", 3 * time.Minute},
+			} {
+				s := state(tt.state.String())
+				s.Version = tt.version
+				d.report(s)
+				elapse(time.Minute)
+				o := d.shown()
+				c := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionReady)
+				if c == nil || c.Status != tt.status || c.Reason != tt.reason || c.Message == "" || o.Status.Version != tt.version {
+					t.Fatalf("%s: %+v", tt.state, c)
+				}
+				if got := c.LastTransitionTime.Sub(began); got.Round(time.Second) != tt.since {
+					t.Errorf("%s: since %v, want %v", tt.state, got, tt.since)
+				}
+			}
+		})
+		if n := d.writes.Load(); n != 5 {
+			t.Errorf("%d writes, want 5", n)
+		}
+	})
 }
 
 func TestReporterIsSilentWhenNothingChanges(t *testing.T) {

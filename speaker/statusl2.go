@@ -17,8 +17,9 @@ import (
 const (
 	// mostAnomalies is how many conflicts a status shows: the newest.
 	mostAnomalies = 50
-	// mostBytes is how big a status may be, as JSON. Beyond that its lists are cut and only counts tell the whole.
-	mostBytes = 256 << 10
+	// mostBytes is how big a status may be, as JSON, before its condition comes on top: 256 KiB then. Beyond that its lists are
+	// cut and only counts tell the whole.
+	mostBytes = 255 << 10
 )
 
 // rivals remembers since when other stations have been heard to have addresses of ours.

@@ -94,6 +94,10 @@ type BFDProfileSpec struct {
 
 // BFDProfileStatus tells who uses the profile.
 type BFDProfileStatus struct {
+	// ObservedGeneration is the generation of the object that all of the status is about; -1 until it has been looked at.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Users names the BGPPeers that use the profile, at most 64 of them.
 	//
 	// +optional
@@ -124,6 +128,7 @@ type BFDProfile struct {
 
 	// +optional
 	Spec BFDProfileSpec `json:"spec,omitempty"`
+	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
 	Status BFDProfileStatus `json:"status,omitempty"`
 }

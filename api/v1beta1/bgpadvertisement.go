@@ -151,6 +151,10 @@ type BGPAdvertisementSpec struct {
 
 // BGPAdvertisementStatus tells whether the advertisement is in use.
 type BGPAdvertisementStatus struct {
+	// ObservedGeneration is the generation of the object that all of the status is about; -1 until it has been looked at.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Conditions: Ready.
 	//
 	// +optional
@@ -174,6 +178,7 @@ type BGPAdvertisement struct {
 
 	// +optional
 	Spec BGPAdvertisementSpec `json:"spec,omitempty"`
+	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
 	Status BGPAdvertisementStatus `json:"status,omitempty"`
 }

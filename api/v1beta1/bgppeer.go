@@ -166,13 +166,13 @@ type BGPPeerSpec struct {
 	// +kubebuilder:validation:Pattern=`^[^/\s%]+$`
 	// +optional
 	VRFName string `json:"vrf,omitempty"`
-	// PeerPort of the router, 179 unless given.
+	// PeerPort of the router, 179 unless given. Where the router dials (listen), it is the port of this node.
 	//
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	// +optional
 	PeerPort int32 `json:"peerPort,omitempty"`
-	// Listen waits for the router to dial, on TCP port 179 of the source address, and does not dial itself. Nothing listens
+	// Listen waits for the router to dial, on TCP port peerPort of the source address, and does not dial itself. Nothing listens
 	// beyond the loopback interface unless a peer asks for it.
 	//
 	// +optional
@@ -305,6 +305,10 @@ type BGPPeerSpec struct {
 
 // BGPPeerStatus tells how the sessions are.
 type BGPPeerStatus struct {
+	// ObservedGeneration is the generation of the object that all of the status is about; -1 until it has been looked at.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Wanted is the number of nodes that should have a session.
 	//
 	// +optional
@@ -344,6 +348,7 @@ type BGPPeer struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec BGPPeerSpec `json:"spec"`
+	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
 	Status BGPPeerStatus `json:"status,omitempty"`
 }

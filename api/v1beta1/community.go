@@ -33,6 +33,10 @@ type CommunitySpec struct {
 
 // CommunityStatus tells whether the names are in use, and by whom.
 type CommunityStatus struct {
+	// ObservedGeneration is the generation of the object that all of the status is about; -1 until it has been looked at.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Users names the BGPAdvertisements that use one of the names, at most 64 of them.
 	//
 	// +optional
@@ -61,6 +65,7 @@ type Community struct {
 
 	// +optional
 	Spec CommunitySpec `json:"spec,omitempty"`
+	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
 	Status CommunityStatus `json:"status,omitempty"`
 }

@@ -133,6 +133,10 @@ type FreedAddress struct {
 
 // IPAddressPoolStatus counts what is in use.
 type IPAddressPoolStatus struct {
+	// ObservedGeneration is the generation of the object that all of the status is about; -1 until it has been looked at.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// AssignedIPv4 is the number of IPv4 addresses of this pool that are held by Services or reserved.
 	//
 	// +kubebuilder:default=0
@@ -174,7 +178,7 @@ type IPAddressPoolStatus struct {
 	// +listType=atomic
 	Freed []FreedAddress `json:"freed,omitempty"`
 
-	// Conditions: Ready, Exhausted.
+	// Conditions: Ready, Exhausted, and Unchecked while it is not known which addresses the cluster uses itself.
 	//
 	// +optional
 	// +listType=map
@@ -199,6 +203,7 @@ type IPAddressPool struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec IPAddressPoolSpec `json:"spec"`
+	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
 	Status IPAddressPoolStatus `json:"status,omitempty"`
 }

@@ -54,6 +54,10 @@ type IPReservationSpec struct {
 
 // IPReservationStatus tells what is reserved, and who uses it.
 type IPReservationStatus struct {
+	// ObservedGeneration is the generation of the object that all of the status is about; -1 until it has been looked at.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Addresses that are reserved.
 	//
 	// +optional
@@ -93,6 +97,7 @@ type IPReservation struct {
 
 	// +optional
 	Spec IPReservationSpec `json:"spec,omitempty"`
+	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
 	Status IPReservationStatus `json:"status,omitempty"`
 }

@@ -121,6 +121,10 @@ type L2AdvertisementSpec struct {
 
 // L2AdvertisementStatus tells whether the advertisement is in use.
 type L2AdvertisementStatus struct {
+	// ObservedGeneration is the generation of the object that all of the status is about; -1 until it has been looked at.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Conditions: Ready.
 	//
 	// +optional
@@ -147,6 +151,7 @@ type L2Advertisement struct {
 
 	// +optional
 	Spec L2AdvertisementSpec `json:"spec,omitempty"`
+	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
 	Status L2AdvertisementStatus `json:"status,omitempty"`
 }

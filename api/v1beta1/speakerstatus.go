@@ -167,6 +167,12 @@ type SpeakerStatusStatus struct {
 	// +optional
 	// +listType=atomic
 	Withdrawn []string `json:"withdrawn,omitempty"`
+	// Conditions: Ready, while the state is ready. Like all the rest it is the word of a speaker that may be dead by now.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
 // SpeakerStatus is written by the speaker of the Node whose name it bears, when something has changed. It counts only while

@@ -146,6 +146,23 @@ func eventually(t *testing.T, what string, f func(context.Context) error) {
 	}
 }
 
+// openshift is as much of OpenShift as the chart looks for.
+const openshift = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: securitycontextconstraints.security.openshift.io
+spec:
+  group: security.openshift.io
+  names: {kind: SecurityContextConstraints, listKind: SecurityContextConstraintsList, plural: securitycontextconstraints, singular: securitycontextconstraints}
+  scope: Cluster
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object}}
+`
+
 // TestChart is the life of a release, from the first install to the one after an uninstall.
 func TestChart(t *testing.T) {
 	c := start(t)
@@ -153,11 +170,10 @@ func TestChart(t *testing.T) {
 
 	t.Run("the notes' example is valid", func(t *testing.T) {
 		_, rest, found := strings.Cut(notes, "<<EOF\n")
-		example, _, ended := strings.Cut(rest, "  EOF\n")
+		example, _, ended := strings.Cut(rest, "\nEOF\n") // for a shell the document ends at no other EOF
 		if !found || !ended {
 			t.Fatalf("no example in the notes:\n%s", notes)
 		}
-		example = strings.ReplaceAll("\n"+example, "\n  ", "\n")
 		c.create(t, []byte(example))
 		if !strings.Contains(notes, "kubectl label namespace belfry-system pod-security.kubernetes.io/enforce=privileged") {
 			t.Error("the notes do not tell the namespace's label")
@@ -173,6 +189,21 @@ func TestChart(t *testing.T) {
 	t.Run("rights end where they should", func(t *testing.T) { testRights(t, c) })
 	t.Run("an upgrade changes values", func(t *testing.T) {
 		c.helm(t, "upgrade", render.Release, "charts/belfry", "--set", "speaker.failover=fast")
+	})
+	t.Run("on OpenShift the notes tell of its constraints", func(t *testing.T) {
+		if strings.Contains(notes, "add-scc-to-user") {
+			t.Error("they do elsewhere, too")
+		}
+		c.create(t, []byte(openshift))
+		eventually(t, "the notes", func(context.Context) error {
+			notes := c.helm(t, "upgrade", render.Release, "charts/belfry")
+			for _, want := range []string{"privileged -z belfry-speaker -n belfry-system", "nonroot-v2 -z belfry-controller -n belfry-system"} {
+				if !strings.Contains(notes, "oc adm policy add-scc-to-user "+want) {
+					return fmt.Errorf("they do not tell %q:\n%s", want, notes)
+				}
+			}
+			return nil
+		})
 	})
 	t.Run("pools outlive the release", func(t *testing.T) {
 		c.helm(t, "uninstall", render.Release)

@@ -1,4 +1,4 @@
-// Package render runs the real helm on the chart, for tests.
+// Package render runs the real helm on the chart and the real kustomize on config/, for tests.
 package render
 
 import (
@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -40,19 +41,33 @@ func Helm(ctx context.Context, args ...string) ([]byte, error) {
 
 // HelmWith is Helm with the environment env instead of the process's own.
 func HelmWith(ctx context.Context, env []string, args ...string) ([]byte, error) {
+	return tool(ctx, "helm", env, args...)
+}
+
+// Kustomize builds what a directory holds, a path from the repository's root, and returns its objects in the order of
+// installation. The program is found as helm is, or named by BELFRY_KUSTOMIZE.
+func Kustomize(ctx context.Context, dir string) ([]*unstructured.Unstructured, error) {
+	out, err := tool(ctx, "kustomize", nil, "build", dir)
+	if err != nil {
+		return nil, err
+	}
+	return Decode(out)
+}
+
+func tool(ctx context.Context, name string, env []string, args ...string) ([]byte, error) {
 	root, err := Root()
 	if err != nil {
 		return nil, err
 	}
-	name := os.Getenv("BELFRY_HELM")
-	if name == "" {
-		name, args = "go", append([]string{"tool", "-modfile=tools/go.mod", "helm"}, args...)
+	program := os.Getenv("BELFRY_" + strings.ToUpper(name))
+	if program == "" {
+		program, args = "go", append([]string{"tool", "-modfile=tools/go.mod", name}, args...)
 	}
 	var out, complaints bytes.Buffer
-	c := exec.CommandContext(ctx, name, args...)
+	c := exec.CommandContext(ctx, program, args...)
 	c.Dir, c.Env, c.Stdout, c.Stderr = root, env, &out, &complaints
 	if err := c.Run(); err != nil {
-		return nil, fmt.Errorf("running %s: %w: %s%s", filepath.Base(name), err, complaints.Bytes(), out.Bytes())
+		return nil, fmt.Errorf("running %s: %w: %s%s", filepath.Base(program), err, complaints.Bytes(), out.Bytes())
 	}
 	return out.Bytes(), nil
 }

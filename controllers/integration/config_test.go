@@ -2,8 +2,6 @@ package integration
 
 import (
 	"fmt"
-	"net"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -115,7 +113,7 @@ func TestPoolStatus(t *testing.T) {
 	pool := newPool("counted", "192.0.2.160/29", "2001:db8:160::/125")
 	create(t, pool)
 	c := start(t)
-	want := v1beta1.IPAddressPoolStatus{AvailableIPv4: 8, AvailableIPv6: 8, Assigned: "v4 0, v6 0", Available: "v4 8, v6 8"}
+	want := v1beta1.IPAddressPoolStatus{ObservedGeneration: 1, AvailableIPv4: 8, AvailableIPv6: 8, Assigned: "v4 0, v6 0", Available: "v4 8, v6 8"}
 	counts := func() v1beta1.IPAddressPoolStatus {
 		s := get(t, pool).Status
 		s.Conditions = nil
@@ -130,7 +128,7 @@ func TestPoolStatus(t *testing.T) {
 	eventually(t, "an empty pool", same)
 	create(t, newService("counted-1"), newService("counted-2", families(corev1.IPFamilyPolicyRequireDualStack, corev1.IPv4Protocol, corev1.IPv6Protocol)))
 	want = v1beta1.IPAddressPoolStatus{
-		AssignedIPv4: 2, AssignedIPv6: 1, AvailableIPv4: 6, AvailableIPv6: 7, Assigned: "v4 2, v6 1", Available: "v4 6, v6 7",
+		ObservedGeneration: 1, AssignedIPv4: 2, AssignedIPv6: 1, AvailableIPv4: 6, AvailableIPv6: 7, Assigned: "v4 2, v6 1", Available: "v4 6, v6 7",
 	}
 	eventually(t, "three addresses assigned", same)
 	for state, n := range map[string]float64{"assigned": 2, "available": 6} {
@@ -187,27 +185,5 @@ func TestGossipKey(t *testing.T) {
 	})
 	if get(t, s); s.ResourceVersion != version {
 		t.Error("the key was changed")
-	}
-}
-
-func TestHealth(t *testing.T) {
-	clean(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	addr := l.Addr().String()
-	must(t, l.Close())
-	start(t, func(o *controllers.Options) { o.HealthAddress = addr })
-	for _, path := range []string{"/healthz", "/readyz"} {
-		eventually(t, path, func() error {
-			r, err := http.Get("http://" + addr + path)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = r.Body.Close() }()
-			if r.StatusCode != http.StatusOK {
-				return fmt.Errorf("%s", r.Status)
-			}
-			return nil
-		})
 	}
 }

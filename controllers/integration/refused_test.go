@@ -76,15 +76,7 @@ func TestRefusedStatus(t *testing.T) {
 	}
 	allow()
 	hasAddresses(t, refused, "192.0.2.180")
-	var list corev1.EventList
-	must(t, shared.client.List(t.Context(), &list))
-	told := 0
-	for _, e := range list.Items {
-		if e.InvolvedObject.UID == refused.UID && e.Reason == "AssignmentFailed" {
-			told += int(max(e.Count, 1))
-		}
-	}
-	if told != 1 {
+	if told := told(t, refused, "AssignmentFailed"); told != 1 {
 		t.Errorf("told %d times", told)
 	}
 }

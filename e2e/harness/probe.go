@@ -222,11 +222,11 @@ func silent(attempts []attempt) (longest time.Duration) {
 	return longest
 }
 
-// Failures tells of each failed attempt when it began after since, and how it ended.
+// Failures tells of each failed attempt when it began after since, how long it took, and how it ended.
 func (p *Probe) Failures(since time.Time) (all []string) {
 	for _, a := range p.after(since) {
 		if !a.ok {
-			all = append(all, fmt.Sprintf("%d ms: %v", a.began.Sub(since).Milliseconds(), a.err))
+			all = append(all, fmt.Sprintf("%d ms, for %d ms: %v", a.began.Sub(since).Milliseconds(), a.took.Milliseconds(), a.err))
 		}
 	}
 	return all

@@ -66,6 +66,19 @@ func TestRepeated(t *testing.T) {
 	}
 }
 
+// TestTally: a connection that was reset had been open.
+func TestTally(t *testing.T) {
+	start := time.Unix(0, 0)
+	after := start.Add(time.Second)
+	probe := &Probe{attempts: []attempt{
+		{began: after, ok: true}, {began: after, ok: true, reply: unix.ECONNRESET},
+		{began: after, err: &net.OpError{Op: "dial", Err: unix.ECONNRESET}}, {began: after, err: unix.ECONNREFUSED},
+	}}
+	if got := probe.Tally(start); got.Connects != 4 || got.Lost() != 1 || got.Failed["refused"] != 1 || got.Cut["reset"] != 2 {
+		t.Errorf("%s", got)
+	}
+}
+
 // TestRepeats dials a port whose queue is full: the first packet is dropped until there is room.
 func TestRepeats(t *testing.T) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

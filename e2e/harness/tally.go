@@ -14,7 +14,7 @@ type Tally struct {
 	Connects int
 	Failed   map[string]int // connections that could not be opened, by kind
 	Slowest  time.Duration  // until one was open: of the order of a second where the first packet was lost
-	Cut      map[string]int // requests without an answer on connections that were open, by kind
+	Cut      map[string]int // requests that were not answered, or could not be sent any more, on connections that were open, by kind
 }
 
 // Lost counts the connections that could not be opened.
@@ -41,6 +41,9 @@ func (p *Probe) Tally(t time.Time) Tally {
 	for _, a := range p.after(t) {
 		n.Connects++
 		switch {
+		case errors.Is(a.err, syscall.ECONNRESET):
+			// It was open: who is reset before the other side has answered is told that it was refused.
+			n.Cut["reset"]++
 		case !a.ok:
 			n.Failed[kindOf(a.err)]++
 		case a.reply != nil:

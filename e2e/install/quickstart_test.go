@@ -68,8 +68,13 @@ func run(ctx context.Context, t *testing.T, env []string, block string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runIn(ctx, t, root, env, block)
+}
+
+func runIn(ctx context.Context, t *testing.T, dir string, env []string, block string) string {
+	t.Helper()
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", here(block))
-	cmd.Dir, cmd.Env = root, env
+	cmd.Dir, cmd.Env = dir, env
 	out, err := cmd.CombinedOutput()
 	t.Logf("$ %s%s", here(block), out)
 	if err != nil {
@@ -91,18 +96,22 @@ func environment(t *testing.T) []string {
 	return append(lab.Env(), "PATH="+wrappers(t)+":"+os.Getenv("PATH"))
 }
 
-// wrappers returns a directory with kubectl, with a helm that installs the image of these sources, and with a curl that
-// runs on a client of the lab.
+// wrappers returns a directory with kubectl, with a helm that installs the image of these sources, in the root of the
+// repository, and with a curl that runs on a client of the lab.
 func wrappers(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
+	root, err := render.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
 	helm := os.Getenv("BELFRY_HELM")
 	if helm == "" {
 		helm = "go tool -modfile=tools/go.mod helm"
 	}
 	for name, script := range map[string]string{
 		"kubectl": fmt.Sprintf("exec %s \"$@\"", lab.Binaries().Path("kubectl")),
-		"helm":    fmt.Sprintf("case $1 in install|upgrade) set -- \"$@\" %s;; esac\nexec %s \"$@\"", strings.Join(harness.ImageFlags(), " "), helm),
+		"helm":    fmt.Sprintf("cd %s\ncase $1 in install|upgrade) set -- \"$@\" %s;; esac\nexec %s \"$@\"", root, strings.Join(harness.ImageFlags(), " "), helm),
 		"curl":    fmt.Sprintf("exec nsenter --net=%s /usr/bin/env PATH=/usr/bin:/bin curl \"$@\"", lab.Client(1).NetNS()),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {

@@ -10,8 +10,15 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// idle is how long the engine sleeps when nothing is due.
-const idle = time.Hour
+const (
+	// idle is how long the engine sleeps when nothing is due.
+	idle = time.Hour
+	// What a member says of itself is said again, after pauses that double from firstRepeat gossip intervals on. Memberlist
+	// says it four times within two intervals: to a network that is deaf for that long it would come with the next push/pull,
+	// tens of seconds later.
+	repeats     = 3
+	firstRepeat = 5
+)
 
 // engine is the one goroutine that owns the facts. Each turn brings everything
 // to what the callers want and the roster shows, whatever woke it.
@@ -26,6 +33,8 @@ type engine struct {
 
 	keys      *keys     // those on the ring
 	spread    stamp     // of the own facts that were broadcast
+	said      int       // how often the own state was said again
+	again     time.Time // when it is to be said again; zero for never
 	windowEnd time.Time // zero until the first peers are known
 	settled   bool
 }
@@ -79,7 +88,7 @@ func (e *engine) drain() {
 // turn returns the time until the next one is due.
 func (e *engine) turn(now time.Time) time.Duration {
 	e.installKeys()
-	wait := e.advertise()
+	wait := e.advertise(now)
 	alive := e.g.registrar.load()
 	e.store.keep(alive)
 	wait = min(wait, e.askForFacts(now, alive), e.settle(now, alive))
@@ -140,11 +149,11 @@ func (e *engine) installKeys() {
 }
 
 // advertise tells the others what this member says of itself, if they have not
-// been told.
-func (e *engine) advertise() time.Duration {
+// been told, or not often enough.
+func (e *engine) advertise(now time.Time) time.Duration {
 	mine, raw := e.g.mine.Load(), e.g.meta()
 	if e.told(raw) {
-		return idle
+		return e.repeat(now)
 	}
 	if e.spread != mine.stamp && mine.stamp.sequence > 0 {
 		e.spread = mine.stamp
@@ -160,10 +169,24 @@ func (e *engine) advertise() time.Duration {
 	// engine, so the timeout is an answer and no error.
 	_ = e.list.UpdateNode(time.Nanosecond)
 	if e.told(raw) {
-		return idle
+		e.said, e.again = 0, now.Add(firstRepeat*e.g.timing.gossipInterval)
+		return e.again.Sub(now)
 	}
 	// A refutation of this very moment has overtaken the update.
 	return e.g.timing.gossipInterval
+}
+
+// repeat says the same again when it is time to. Who has heard it takes no notice; who has not asks for the facts.
+func (e *engine) repeat(now time.Time) time.Duration {
+	if e.said == repeats || e.again.IsZero() {
+		return idle
+	}
+	if !now.Before(e.again) {
+		_ = e.list.UpdateNode(time.Nanosecond)
+		e.said++
+		e.again = now.Add(firstRepeat * e.g.timing.gossipInterval << e.said)
+	}
+	return e.again.Sub(now)
 }
 
 // told compares with what memberlist itself took up.

@@ -111,3 +111,18 @@ func TestSettled(t *testing.T) {
 		}
 	})
 }
+
+// TestDeafForAMoment: what a member says while nobody hears anything is said again.
+func TestDeafForAMoment(t *testing.T) {
+	f := newFabric()
+	c := newCluster(t, f)
+	ms := c.started(2, blind, func(g *Group) { g.timing.gossipInterval = 200 * time.Millisecond })
+	speaker := f.ports[c.address(0)]
+	f.split(1, speaker.addr)
+	before := speaker.sent.Load()
+	ms[0].SetState(Draining)
+	// Memberlist says it four times, and four times more when it is said again.
+	eventually(t, "the first of the repeats", func() bool { return speaker.sent.Load() >= before+8 })
+	f.split(0, speaker.addr)
+	eventually(t, "the state", func() bool { m, _ := ms[1].sees("n00"); return m.State == Draining })
+}

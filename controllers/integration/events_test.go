@@ -1,0 +1,77 @@
+package integration
+
+import (
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/belfry-lb/belfry/api/v1beta1"
+)
+
+// told counts how often an event was told of an object, repetitions that are folded into one object included.
+func told(t *testing.T, o client.Object, reason string) (times int32) {
+	t.Helper()
+	var list corev1.EventList
+	must(t, shared.client.List(t.Context(), &list))
+	for _, e := range list.Items {
+		if e.InvolvedObject.UID != o.GetUID() || e.Reason != reason {
+			continue
+		}
+		n := max(e.Count, 1)
+		if e.Series != nil {
+			n = max(n, e.Series.Count)
+		}
+		times += n
+	}
+	return times
+}
+
+// TestEventsAreForChanges: what is wrong is told once, however often it is looked at: by full passes, by the next leader, and
+// after an edit that does not touch it.
+func TestEventsAreForChanges(t *testing.T) {
+	clean(t)
+	pool := newPool("backwards", "192.0.2.225-192.0.2.224")
+	l2 := &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "selects-badly"}, Spec: v1beta1.L2AdvertisementSpec{
+		NodeSelectors: []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}}}}}}
+	bgp := &v1beta1.BGPAdvertisement{ObjectMeta: metav1.ObjectMeta{Name: "undefined"}, Spec: v1beta1.BGPAdvertisementSpec{Communities: []string{"red"}}}
+	peer := newPeer("baseless", v1beta1.BGPPeerSpec{MyASN: 64500, PeerASN: 64501, PeerAddress: "192.0.2.1", Base: "nowhere"})
+	served, lacking := newService("served"), newService("lacking", asks("belfry.dev/pool", "nowhere"))
+	create(t, newPool("good", "192.0.2.226"), pool, l2, bgp, peer, served, lacking)
+	c := start(t, often)
+	reasons := map[client.Object]string{
+		pool: "BadRange", l2: "BadSelector", bgp: "UnknownCommunity", peer: "UnknownTemplate", served: "AddressAssigned", lacking: "AssignmentFailed",
+	}
+	for o, reason := range reasons {
+		hasEvent(t, o, reason, "")
+	}
+	c.fullPasses(3)
+	must(t, c.stop())
+
+	edit(t, pool, func(o *v1beta1.IPAddressPool) { o.Spec.AvoidBuggyIPs = true })
+	edit(t, l2, func(o *v1beta1.L2Advertisement) { o.Spec.IPAddressPools = []string{"good"} })
+	edit(t, bgp, func(o *v1beta1.BGPAdvertisement) { o.Spec.IPAddressPools = []string{"good"} })
+	edit(t, peer, func(o *v1beta1.BGPPeer) { o.Spec.PeerASN = 64502 })
+	edit(t, served, func(o *corev1.Service) { o.Spec.Ports[0].Port = 81 })
+	edit(t, lacking, func(o *corev1.Service) { o.Spec.Ports[0].Port = 81 })
+	c = start(t, often)
+	for _, o := range []client.Object{pool, l2, bgp, peer} {
+		eventually(t, fmt.Sprintf("a look at %T", o), func() error {
+			if is, message := kstatus(raw(t, o)); is != "InProgress" || message == "not looked at" {
+				return fmt.Errorf("it is %s: %s", is, message)
+			}
+			return nil
+		})
+	}
+	c.fullPasses(3)
+	later := newService("later", asks("belfry.dev/pool", "nowhere"))
+	create(t, later)
+	hasEvent(t, later, "AssignmentFailed", "") // what was to be told before has been told
+	for o, reason := range reasons {
+		if n := told(t, o, reason); n != 1 {
+			t.Errorf("%T %s: %s was told %d times", o, o.GetName(), reason, n)
+		}
+	}
+}
