@@ -66,6 +66,6 @@ func TestConditionsToWaitFor(t *testing.T) {
 
 // fields are words of objects, Belfry's and others', that are written like reasons.
 var fields = map[string]bool{
-	"Ready": true, "Established": true, "Exhausted": true, "Unchecked": true, "Allocated": true, "Announced": true, "Local": true,
+	"Ready": true, "Established": true, "Watched": true, "Exhausted": true, "Unchecked": true, "Allocated": true, "Announced": true, "Local": true,
 	"BGPPeer": true, "BGPConfiguration": true, "LoadBalancerIP": true, "SpeakerStatus": true, "ClientIP": true,
 }

@@ -15,10 +15,10 @@ func TestServicesSayWhoAnnouncesThem(t *testing.T) {
 	s := newScene(t)
 	a := s.service(1, "told", "web", "", 80)[0]
 	s.answer(a, 80)
-	s.announcedBy("told", a, s.owner(a))
+	s.AnnouncedBy("told", a, s.Owner(a))
 	s.service(1, "unserved", "nobody", "", 80)
-	s.eventually("unserved says why not", func() error {
-		c, err := harness.Condition(s.ctx, k8s, inDefault("unserved"), v1beta1.ConditionAnnounced)
+	s.Eventually("unserved says why not", func() error {
+		c, err := harness.Condition(s.Ctx, k8s, harness.InDefault("unserved"), v1beta1.ConditionAnnounced)
 		if err == nil && (c.Status != metav1.ConditionFalse || c.Reason != "NoEndpoints") {
 			err = fmt.Errorf("%+v", c)
 		}
@@ -29,9 +29,9 @@ func TestServicesSayWhoAnnouncesThem(t *testing.T) {
 // TestSpeakersAskKubeProxy: the kube-proxy of every node of the lab says that it is healthy.
 func TestSpeakersAskKubeProxy(t *testing.T) {
 	s := newScene(t)
-	s.eventually("all are healthy", func() error {
+	s.Eventually("all are healthy", func() error {
 		var list v1beta1.SpeakerStatusList
-		if err := k8s.List(s.ctx, &list); err != nil {
+		if err := k8s.List(s.Ctx, &list); err != nil {
 			return err
 		}
 		for _, o := range list.Items {

@@ -62,13 +62,13 @@ spec: {receiveInterval: 100, transmitInterval: 100}
 
 func newBGPScene(t *testing.T) *bgpScene {
 	b := &bgpScene{scene: newScene(t)}
-	b.apply(bgpPools)
+	b.Apply(bgpPools)
 	for i, r := range lab.Routers() {
-		frr, err := r.FRR(b.ctx, frrConfig(i+1))
-		b.must(err)
+		frr, err := r.FRR(b.Ctx, frrConfig(i+1))
+		b.Must(err)
 		t.Cleanup(frr.Kill)
 		b.frr = append(b.frr, frr)
-		b.apply(fmt.Sprintf(`apiVersion: belfry.dev/v1beta1
+		b.Apply(fmt.Sprintf(`apiVersion: belfry.dev/v1beta1
 kind: BGPPeer
 metadata: {name: %s}
 spec:
@@ -92,7 +92,7 @@ spec:
 func (b *bgpScene) on(t *testing.T) *bgpScene {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(t.Context()), patience, errors.New("patience is over"))
 	t.Cleanup(cancel)
-	return &bgpScene{&scene{t, ctx}, b.frr}
+	return &bgpScene{&scene{&harness.Scene{T: t, Stage: stage, Ctx: ctx}}, b.frr}
 }
 
 func frrConfig(i int) string {
@@ -124,8 +124,8 @@ func (b *bgpScene) viaRouters(c *cluster.Host) {
 		{"ip", "route", "replace", "203.0.113.0/28", "nexthop", "via", r1.V4().String(), "nexthop", "via", r2.V4().String()},
 		{"ip", "-6", "route", "replace", "2001:db8:71::/120", "nexthop", "via", r1.V6().String(), "nexthop", "via", r2.V6().String()},
 	} {
-		_, err := c.Exec(b.ctx, args...)
-		b.must(err)
+		_, err := c.Exec(b.Ctx, args...)
+		b.Must(err)
 	}
 	b.Cleanup(func() {
 		for _, args := range [][]string{{"ip", "route", "del", "203.0.113.0/28"}, {"ip", "-6", "route", "del", "2001:db8:71::/120"}} {
@@ -148,8 +148,8 @@ func (b *bgpScene) routed(n int, name, app, extra string) []netip.Addr {
 			after.through(a)
 		}
 	})
-	b.apply(manifest)
-	addrs = b.addresses(name, n)
+	b.Apply(manifest)
+	addrs = b.Addresses(name, n)
 	return addrs
 }
 
@@ -159,7 +159,7 @@ func (b *bgpScene) paths(r *cluster.Router, a netip.Addr) (map[string]int, error
 	if a.Is6() {
 		family = "-6"
 	}
-	out, err := r.Exec(b.ctx, "ip", family, "-j", "route", "show", netip.PrefixFrom(a, a.BitLen()).String())
+	out, err := r.Exec(b.Ctx, "ip", family, "-j", "route", "show", netip.PrefixFrom(a, a.BitLen()).String())
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +197,7 @@ func (b *bgpScene) through(a netip.Addr, nodes ...int) {
 		}
 	}
 	for _, r := range lab.Routers() {
-		b.eventually(fmt.Sprintf("paths of %s to %s over nodes %v", r.Name(), a, nodes), func() error {
+		b.Eventually(fmt.Sprintf("paths of %s to %s over nodes %v", r.Name(), a, nodes), func() error {
 			paths, err := b.paths(r, a)
 			got := slices.Sorted(maps.Keys(paths))
 			if err == nil && !slices.Equal(got, slices.Sorted(slices.Values(want))) {
@@ -212,9 +212,9 @@ func (b *bgpScene) through(a netip.Addr, nodes ...int) {
 func (b *bgpScene) session(node int, peer string, ok func(v1beta1.SpeakerPeer) bool) {
 	b.Helper()
 	name := lab.Node(node).Name()
-	b.eventually(fmt.Sprintf("the session of %s with %s", name, peer), func() error {
+	b.Eventually(fmt.Sprintf("the session of %s with %s", name, peer), func() error {
 		var o v1beta1.SpeakerStatus
-		if err := k8s.Get(b.ctx, client.ObjectKey{Name: name}, &o); err != nil {
+		if err := k8s.Get(b.Ctx, client.ObjectKey{Name: name}, &o); err != nil {
 			return err
 		}
 		i := slices.IndexFunc(o.Status.BGP.Peers, func(p v1beta1.SpeakerPeer) bool { return p.Name == peer })
@@ -244,14 +244,14 @@ func testPaths(b *bgpScene) {
 		b.answer(a, 80)
 	}
 	seen := map[string]bool{}
-	b.eventually("answers from pods on all nodes", func() error {
+	b.Eventually("answers from pods on all nodes", func() error {
 		answer, err := b.get(lab.Client(1), addrs[0], 80)
 		if seen[harness.Field(answer, "node")] = err == nil; len(seen) < len(lab.Nodes()) {
 			err = errors.Join(err, fmt.Errorf("from %v", seen))
 		}
 		return err
 	})
-	b.kubectl("delete", "service", "routed")
+	b.Kubectl("delete", "service", "routed")
 	for _, a := range addrs {
 		b.through(a)
 	}
@@ -265,16 +265,16 @@ func testDrainedNode(b *bgpScene) {
 	a := b.routed(1, "drained", "web", "")[0]
 	b.through(a, 1, 2, 3)
 	b.answer(a, 80)
-	probe := harness.StartPatientProbe(b.ctx, lab.Client(1), netip.AddrPortFrom(a, 80))
+	probe := harness.StartPatientProbe(b.Ctx, lab.Client(1), netip.AddrPortFrom(a, 80))
 	defer probe.Stop()
-	control := harness.StartPatientProbe(b.ctx, lab.Client(1), netip.AddrPortFrom(lab.Node(2).V4(), kubelet))
+	control := harness.StartPatientProbe(b.Ctx, lab.Client(1), netip.AddrPortFrom(lab.Node(2).V4(), kubelet))
 	defer control.Stop()
-	b.must(probe.AwaitSuccesses(b.ctx, 50))
-	b.must(control.AwaitSuccesses(b.ctx, 50))
+	b.Must(probe.AwaitSuccesses(b.Ctx, 50))
+	b.Must(control.AwaitSuccesses(b.Ctx, 50))
 	began := time.Now()
 	b.drain("n1")
-	b.eventually("the request to prefer other nodes", func() error {
-		out, err := b.frr[0].Show(b.ctx, "show bgp ipv4 unicast "+a.String())
+	b.Eventually("the request to prefer other nodes", func() error {
+		out, err := b.frr[0].Show(b.Ctx, "show bgp ipv4 unicast "+a.String())
 		if err == nil && !strings.Contains(out, "graceful-shutdown") {
 			err = errors.New(out)
 		}
@@ -282,7 +282,7 @@ func testDrainedNode(b *bgpScene) {
 	})
 	b.through(a, 2, 3)
 	b.session(1, "r1", func(p v1beta1.SpeakerPeer) bool { return p.State == v1beta1.SessionIdle && p.Reason == "NodeDraining" })
-	b.eventually("the last word of n1", func() error {
+	b.Eventually("the last word of n1", func() error {
 		text, err := b.frr[0].Log()
 		var words []string
 		for line := range strings.Lines(text) {
@@ -301,7 +301,7 @@ func testDrainedNode(b *bgpScene) {
 	if lost := probe.Repeated(began, control); len(lost) > 0 {
 		b.Errorf("the first packet of %d connections was lost, which costs each a second: %s", len(lost), strings.Join(lost, ", "))
 	}
-	b.kubectl("annotate", "node", "n1", "belfry.dev/drain-")
+	b.Kubectl("annotate", "node", "n1", "belfry.dev/drain-")
 	b.through(a, 1, 2, 3)
 }
 
@@ -311,10 +311,10 @@ func testGracefulRestart(b *bgpScene) {
 	b.through(a, 1, 2, 3)
 	b.established()
 	stop := b.watchRoutes(lab.Router(1))
-	restarted := b.nextSpeaker(2)
-	_, err := lab.ExecInside(b.ctx, 2, "pkill", "-KILL", "-f", "belfry speaker")
-	b.must(err)
-	b.must(restarted(b.ctx))
+	restarted := b.NextSpeaker(2)
+	_, err := lab.ExecInside(b.Ctx, 2, "pkill", "-KILL", "-f", "belfry speaker")
+	b.Must(err)
+	b.Must(restarted(b.Ctx))
 	b.established()
 	b.through(a, 1, 2, 3)
 	if seen := stop(); strings.Contains(seen, a.String()) {
@@ -330,17 +330,17 @@ func testLocalEndpoints(b *bgpScene) {
 			"replicas: 2", "replicas: 3", "terminationGracePeriodSeconds: 1", "terminationGracePeriodSeconds: 10",
 			"imagePullPolicy: Never", "imagePullPolicy: Never\n          lifecycle: {preStop: {sleep: {seconds: 4}}}",
 		).Replace(harness.WebElsewhere("local", without))
-		b.apply(manifest)
-		b.must(harness.AwaitDeployment(b.ctx, lab, "default", "local"))
+		b.Apply(manifest)
+		b.Must(harness.AwaitDeployment(b.Ctx, lab, "default", "local"))
 	}
 	deploy("n3")
 	a := b.routed(1, "local", "local", "externalTrafficPolicy: Local")[0]
 	b.through(a, 1, 2)
 	b.weighted(a)
 	b.answer(a, 80)
-	probe := harness.StartPatientProbe(b.ctx, lab.Client(1), netip.AddrPortFrom(a, 80))
+	probe := harness.StartPatientProbe(b.Ctx, lab.Client(1), netip.AddrPortFrom(a, 80))
 	defer probe.Stop()
-	b.must(probe.AwaitSuccesses(b.ctx, 50))
+	b.Must(probe.AwaitSuccesses(b.Ctx, 50))
 	stop, began := b.watchRoutes(lab.Router(1)), time.Now()
 	deploy("n1")
 	b.through(a, 2, 3)
@@ -356,11 +356,11 @@ func testLocalEndpoints(b *bgpScene) {
 // watchRoutes writes down what changes in a router's kernel until the function that it returns is called.
 func (b *bgpScene) watchRoutes(r *cluster.Router) (stop func() string) {
 	b.Helper()
-	ctx, cancel := context.WithCancel(b.ctx)
+	ctx, cancel := context.WithCancel(b.Ctx)
 	var seen strings.Builder
 	monitor := r.Command(ctx, "ip", "monitor", "route")
 	monitor.Stdout = &seen
-	b.must(monitor.Start())
+	b.Must(monitor.Start())
 	b.Cleanup(cancel)
 	return func() string {
 		cancel()
@@ -374,9 +374,9 @@ func (b *bgpScene) watchRoutes(r *cluster.Router) (stop func() string) {
 func (b *bgpScene) weighted(a netip.Addr) {
 	b.Helper()
 	for _, r := range lab.Routers() {
-		b.eventually("weights by pods", func() error {
+		b.Eventually("weights by pods", func() error {
 			pods := map[string]int{}
-			out := b.kubectl("get", "pods", "-l", "app=local", "-o", `jsonpath={range .items[*]}{.status.hostIP} {.metadata.deletionTimestamp}{"\n"}{end}`)
+			out := b.Kubectl("get", "pods", "-l", "app=local", "-o", `jsonpath={range .items[*]}{.status.hostIP} {.metadata.deletionTimestamp}{"\n"}{end}`)
 			for line := range strings.Lines(out) {
 				if f := strings.Fields(line); len(f) == 1 {
 					pods[f[0]]++
@@ -405,7 +405,7 @@ func (b *bgpScene) weighted(a netip.Addr) {
 // move to one other node.
 func testClientAffinity(b *bgpScene) {
 	a := b.routed(1, "affine", "web", "sessionAffinity: ClientIP")[0]
-	b.eventually("an answer of its own pods", func() error {
+	b.Eventually("an answer of its own pods", func() error {
 		answer, err := b.get(lab.Client(1), a, 80)
 		if err == nil && !strings.HasPrefix(harness.Field(answer, "pod"), "web-") {
 			err = fmt.Errorf("the answer is %q", answer)
@@ -419,7 +419,7 @@ func testClientAffinity(b *bgpScene) {
 	b.drain(name)
 	b.onePath(a, chosen)
 	b.onePod(a)
-	b.kubectl("annotate", "node", name, "belfry.dev/drain-")
+	b.Kubectl("annotate", "node", name, "belfry.dev/drain-")
 	b.established()
 	b.onePod(a)
 }
@@ -427,7 +427,7 @@ func testClientAffinity(b *bgpScene) {
 // onePath waits until both routers have the same one path to the address, and not the one over that gateway.
 func (b *bgpScene) onePath(a netip.Addr, not string) (gateway string) {
 	b.Helper()
-	b.eventually("one path, and the same for both", func() error {
+	b.Eventually("one path, and the same for both", func() error {
 		all := map[string]bool{}
 		for _, r := range lab.Routers() {
 			paths, err := b.paths(r, a)
@@ -460,7 +460,7 @@ func (b *bgpScene) onePod(a netip.Addr) {
 // drain marks a node as draining until the test is over.
 func (b *bgpScene) drain(node string) {
 	b.Helper()
-	b.kubectl("annotate", "node", node, "belfry.dev/drain=")
+	b.Kubectl("annotate", "node", node, "belfry.dev/drain=")
 	b.Cleanup(func() {
 		if _, err := harness.Kubectl(context.Background(), lab, nil, "annotate", "node", node, "belfry.dev/drain-"); err != nil {
 			b.Error(err)
@@ -473,7 +473,7 @@ func testPathCut(b *bgpScene) {
 	a := b.routed(1, "cut", "web", "")[0]
 	b.through(a, 1, 2, 3)
 	b.established()
-	restarted := b.nextSpeaker(3)
+	restarted := b.NextSpeaker(3)
 	b.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -482,9 +482,9 @@ func testPathCut(b *bgpScene) {
 		}
 	})
 	began := time.Now()
-	b.must(lab.KillNode(b.ctx, 3))
+	b.Must(lab.KillNode(b.Ctx, 3))
 	cut := time.Now()
-	b.eventually("the path over n3 to go from r2", func() error {
+	b.Eventually("the path over n3 to go from r2", func() error {
 		paths, err := b.paths(lab.Router(2), a)
 		if _, there := paths[lab.Node(3).V4().String()]; err == nil && there {
 			err = fmt.Errorf("paths are %v", paths)
@@ -496,7 +496,7 @@ func testPathCut(b *bgpScene) {
 		LastNotificationReason string
 		PeerBfdInfo            struct{ Status string }
 	}
-	b.must(b.frr[1].JSON(b.ctx, "show bgp neighbors "+lab.Node(3).V4().String(), &told))
+	b.Must(b.frr[1].JSON(b.Ctx, "show bgp neighbors "+lab.Node(3).V4().String(), &told))
 	for _, n := range told {
 		if n.PeerBfdInfo.Status != "Down" || n.LastNotificationReason == "Hold Timer Expired" {
 			b.Errorf("the router dropped it for another reason than BFD: %+v", n)
@@ -509,8 +509,8 @@ func testRouterGone(b *bgpScene) {
 	b.established()
 	plug := func(state string) {
 		b.Helper()
-		_, err := lab.LAN().Exec(b.ctx, "ip", "link", "set", "p-r2", state)
-		b.must(err)
+		_, err := lab.LAN().Exec(b.Ctx, "ip", "link", "set", "p-r2", state)
+		b.Must(err)
 	}
 	b.Cleanup(func() { plug("up") })
 	plug("down")

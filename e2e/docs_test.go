@@ -27,7 +27,7 @@ func TestDocsApply(t *testing.T) {
 		for _, manifest := range manifests(path, string(b)) {
 			tested++
 			s := newScene(t)
-			if _, err := harness.Kubectl(s.ctx, lab, strings.NewReader(manifest), "apply", "--dry-run=server", "-f", "-"); err != nil {
+			if _, err := harness.Kubectl(s.Ctx, lab, strings.NewReader(manifest), "apply", "--dry-run=server", "-f", "-"); err != nil {
 				t.Errorf("%s: %v\n%s", path, err, manifest)
 			}
 		}

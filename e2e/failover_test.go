@@ -20,19 +20,19 @@ func TestPowerCut(t *testing.T) {
 // powerCut cuts the power of the node that announces a Service whose pods are elsewhere, and returns how long the address
 // was silent. The node is running again when the test is over.
 func powerCut(s *scene) harness.Silence {
-	s.apply(harness.Web("steady", 2))
+	s.Apply(harness.Web("steady", 2))
 	addrs := s.service(2, "steady", "steady", dualStack, 80)
 	four, six := addrs[0], addrs[1]
-	node := s.owner(four)
+	node := s.Owner(four)
 	name := fmt.Sprintf("n%d", node)
-	s.must(harness.Apply(s.ctx, lab, harness.WebElsewhere("steady", name)))
-	s.must(harness.AwaitDeployment(s.ctx, lab, "default", "steady"))
-	s.must(harness.AwaitNoEndpointOn(s.ctx, k8s, "default", "steady", name))
+	s.Must(harness.Apply(s.Ctx, lab, harness.WebElsewhere("steady", name)))
+	s.Must(harness.AwaitDeployment(s.Ctx, lab, "default", "steady"))
+	s.Must(harness.AwaitNoEndpointOn(s.Ctx, k8s, "default", "steady", name))
 
-	probe := harness.StartProbe(s.ctx, lab.Client(1), netip.AddrPortFrom(four, 80))
+	probe := harness.StartProbe(s.Ctx, lab.Client(1), netip.AddrPortFrom(four, 80))
 	defer probe.Stop()
-	s.must(probe.AwaitSuccesses(s.ctx, 50))
-	restarted := s.nextSpeaker(node)
+	s.Must(probe.AwaitSuccesses(s.Ctx, 50))
+	restarted := s.NextSpeaker(node)
 	s.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -41,46 +41,29 @@ func powerCut(s *scene) harness.Silence {
 		}
 	})
 	cut := time.Now()
-	s.must(lab.KillNode(s.ctx, node))
-	silence, err := probe.AwaitSilence(s.ctx, cut, 50)
-	s.must(err)
+	s.Must(lab.KillNode(s.Ctx, node))
+	silence, err := probe.AwaitSilence(s.Ctx, cut, 50)
+	s.Must(err)
 
-	next := s.owner(four)
+	next := s.Owner(four)
 	if next == node {
 		s.Errorf("%s is still announced by the dead node", four)
 	}
 	s.oneAnswers(four, next)
 	s.answer(six, 80)
-	s.announcedBy("steady", four, next)
+	s.AnnouncedBy("steady", four, next)
 	return silence
-}
-
-// nextSpeaker returns a function that waits until the node has another speaker than now, and that one is ready.
-func (s *scene) nextSpeaker(node int) func(context.Context) error {
-	s.Helper()
-	name := fmt.Sprintf("n%d", node)
-	before, _, err := harness.SpeakerOf(s.ctx, k8s, name)
-	s.must(err)
-	return func(ctx context.Context) error {
-		return harness.Eventually(ctx, "a new speaker on "+name, func(ctx context.Context) error {
-			id, ready, err := harness.SpeakerOf(ctx, k8s, name)
-			if err == nil && (id == before || !ready) {
-				err = fmt.Errorf("container %s, before %s, ready %t", id, before, ready)
-			}
-			return err
-		})
-	}
 }
 
 func TestSpeakerKilledAndRestarted(t *testing.T) {
 	s := newScene(t)
 	a := s.service(1, "killed", "web", "", 80)[0]
 	s.answer(a, 80)
-	node := s.owner(a)
-	restarted := s.nextSpeaker(node)
-	_, err := lab.ExecInside(s.ctx, node, "pkill", "-KILL", "-f", "belfry speaker")
-	s.must(err)
-	s.must(restarted(s.ctx))
+	node := s.Owner(a)
+	restarted := s.NextSpeaker(node)
+	_, err := lab.ExecInside(s.Ctx, node, "pkill", "-KILL", "-f", "belfry speaker")
+	s.Must(err)
+	s.Must(restarted(s.Ctx))
 	s.answer(a, 80)
-	s.oneAnswers(a, s.owner(a))
+	s.oneAnswers(a, s.Owner(a))
 }

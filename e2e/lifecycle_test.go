@@ -18,7 +18,7 @@ func TestDeletedServiceIsSilentAndItsAddressFree(t *testing.T) {
 	s := newScene(t)
 	a := s.service(1, "first", "web", "", 80)[0]
 	s.answer(a, 80)
-	s.kubectl("delete", "service", "first")
+	s.Kubectl("delete", "service", "first")
 	s.silent(a)
 	if got := s.service(1, "second", "web", "", 80)[0]; got != a {
 		t.Errorf("the next Service has %s, want the lowest free address, %s", got, a)
@@ -32,13 +32,13 @@ func TestTypeChangedToClusterIP(t *testing.T) {
 	for _, a := range addrs {
 		s.answer(a, 80)
 	}
-	s.kubectl("patch", "service", "changes", "-p", `{"spec":{"type":"ClusterIP"}}`)
+	s.Kubectl("patch", "service", "changes", "-p", `{"spec":{"type":"ClusterIP"}}`)
 	for _, a := range addrs {
 		s.silent(a)
 	}
-	s.eventually("our marks to go", func() error {
+	s.Eventually("our marks to go", func() error {
 		var o corev1.Service
-		if err := k8s.Get(s.ctx, inDefault("changes"), &o); err != nil {
+		if err := k8s.Get(s.Ctx, harness.InDefault("changes"), &o); err != nil {
 			return err
 		}
 		if _, marked := o.Annotations[v1beta1.AnnotationAllocatedFrom]; marked || len(o.Status.Conditions) > 0 || len(o.Status.LoadBalancer.Ingress) > 0 {
@@ -46,16 +46,16 @@ func TestTypeChangedToClusterIP(t *testing.T) {
 		}
 		return nil
 	})
-	s.kubectl("patch", "service", "changes", "-p", `{"spec":{"type":"LoadBalancer"}}`)
-	s.addresses("changes", 2)
+	s.Kubectl("patch", "service", "changes", "-p", `{"spec":{"type":"LoadBalancer"}}`)
+	s.Addresses("changes", 2)
 }
 
 func TestControllerKilled(t *testing.T) {
 	s := newScene(t)
 	before := s.service(2, "survivor", "web", dualStack, 80)
-	s.kubectl("--namespace", harness.Namespace, "delete", "pods", "-l", "app.kubernetes.io/component=controller", "--grace-period=0", "--force")
+	s.Kubectl("--namespace", harness.Namespace, "delete", "pods", "-l", "app.kubernetes.io/component=controller", "--grace-period=0", "--force")
 	s.service(2, "newcomer", "web", dualStack, 80)
-	if after := s.addresses("survivor", 2); !slices.Equal(before, after) {
+	if after := s.Addresses("survivor", 2); !slices.Equal(before, after) {
 		t.Errorf("%v became %v", before, after)
 	}
 	for _, a := range before {
@@ -65,7 +65,7 @@ func TestControllerKilled(t *testing.T) {
 
 func TestNotOurs(t *testing.T) {
 	s := newScene(t)
-	s.apply(`apiVersion: v1
+	s.Apply(`apiVersion: v1
 kind: Service
 metadata: {name: foreign}
 spec: {type: LoadBalancer, loadBalancerClass: example.com/other, selector: {app: web}, ports: [{port: 80}]}
@@ -84,7 +84,7 @@ spec: {type: ExternalName, externalName: www.example.com}
 	s.service(1, "ours", "web", "", 80)
 	for _, name := range []string{"foreign", "headless", "external"} {
 		var o corev1.Service
-		s.must(k8s.Get(s.ctx, inDefault(name), &o))
+		s.Must(k8s.Get(s.Ctx, harness.InDefault(name), &o))
 		if o.Annotations[v1beta1.AnnotationAllocatedFrom] != "" || len(o.Status.Conditions) > 0 || len(o.Status.LoadBalancer.Ingress) > 0 {
 			t.Errorf("%s was touched: annotations %v, status %+v", name, o.Annotations, o.Status)
 		}
@@ -94,12 +94,12 @@ spec: {type: ExternalName, externalName: www.example.com}
 func TestAnInvalidPoolHurtsOnlyItself(t *testing.T) {
 	s := newScene(t)
 	backwards := fmt.Sprintf("%s-%s", lab.Addr4(249), lab.Addr4(245))
-	s.apply(pool("backwards", backwards))
-	s.apply(poolOf("overlaps", lab.Addr4(201)))
+	s.Apply(pool("backwards", backwards))
+	s.Apply(poolOf("overlaps", lab.Addr4(201)))
 	for name, reason := range map[string]string{"backwards": "BadRange", "overlaps": "Overlap"} {
-		s.eventually("pool "+name+" to say why", func() error {
+		s.Eventually("pool "+name+" to say why", func() error {
 			var p v1beta1.IPAddressPool
-			if err := k8s.Get(s.ctx, client.ObjectKey{Name: name}, &p); err != nil {
+			if err := k8s.Get(s.Ctx, client.ObjectKey{Name: name}, &p); err != nil {
 				return err
 			}
 			for _, c := range p.Status.Conditions {
@@ -112,7 +112,7 @@ func TestAnInvalidPoolHurtsOnlyItself(t *testing.T) {
 	}
 	s.answer(s.service(1, "undisturbed", "web", "", 80)[0], 80)
 
-	err := harness.Apply(s.ctx, lab, pool("host-bits", lab.Addr4(9).String()+"/24"))
+	err := harness.Apply(s.Ctx, lab, pool("host-bits", lab.Addr4(9).String()+"/24"))
 	if err == nil || !containsAll(err.Error(), lab.Addr4(0).String()+"/24", lab.Addr4(9).String()+"/32") {
 		t.Errorf("host bits: %v; want a refusal that names both CIDRs it might have meant", err)
 	}

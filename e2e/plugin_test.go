@@ -18,8 +18,8 @@ func testPluginSees(b *bgpScene) {
 		b.through(a, 1, 2, 3)
 	}
 	p := b.plugin()
-	b.eventually("all sessions in peers and bfd", func() error { return b.allSessions(p) })
-	b.eventually("each route of each node in routes", func() error { return b.allRoutes(p) })
+	b.Eventually("all sessions in peers and bfd", func() error { return b.allSessions(p) })
+	b.Eventually("each route of each node in routes", func() error { return b.allRoutes(p) })
 	for _, want := range []struct{ subject, text string }{
 		{"svc/shown", "is told to routers by 3 nodes"}, {"ip/" + addrs[1].String(), "✓ routers"},
 		{"peer/r2", "✓ peer r2: 3 of 3 are established"}, {"node/n1", "✓ plan"},
@@ -33,8 +33,8 @@ func testPluginSees(b *bgpScene) {
 // printed waits until a command prints a text.
 func (s *scene) printed(p *harness.Plugin, text string, args ...string) {
 	s.Helper()
-	s.eventually(fmt.Sprintf("%q of %v", text, args), func() error {
-		out, _, err := harness.Output(p.Look(s.ctx, args...))
+	s.Eventually(fmt.Sprintf("%q of %v", text, args), func() error {
+		out, _, err := harness.Output(p.Look(s.Ctx, args...))
 		if err == nil && !strings.Contains(out, text) {
 			err = fmt.Errorf("it is\n%s", out)
 		}
@@ -49,7 +49,7 @@ type shownPeer struct {
 
 // listed decodes what a command prints with -o json.
 func (s *scene) listed(p *harness.Plugin, into any, args ...string) error {
-	out, _, err := harness.Output(p.Look(s.ctx, append(args, "-o", "json")...))
+	out, _, err := harness.Output(p.Look(s.Ctx, append(args, "-o", "json")...))
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (b *bgpScene) heard(router int) (out []string, err error) {
 		var table struct {
 			Routes map[string][]struct{ PeerID string }
 		}
-		if err := b.frr[router].JSON(b.ctx, "show bgp "+family+" unicast", &table); err != nil {
+		if err := b.frr[router].JSON(b.Ctx, "show bgp "+family+" unicast", &table); err != nil {
 			return nil, err
 		}
 		for prefix, paths := range table.Routes {
@@ -131,7 +131,7 @@ func (b *bgpScene) sessionsDrawn(p *harness.Plugin) {
 		page := b.browse(look == "dark")
 		b.shows(page, "both routers", `['r1', 'r2'].every((r) => document.querySelector('[data-what="peer/' + r + '"]'))`)
 		b.shows(page, "all sessions", `document.querySelectorAll('svg .session').length === 6 && !document.querySelector('svg .session.bad')`)
-		b.must(page.Click(`[data-what="peer/r1"]`))
+		b.Must(page.Click(`[data-what="peer/r1"]`))
 		b.shows(page, "why", `document.querySelector('#why').innerText.includes('3 of 3 are established')`)
 		b.keep(page, look+"-routers")
 	}
@@ -140,10 +140,10 @@ func (b *bgpScene) sessionsDrawn(p *harness.Plugin) {
 // closedByRouter has a router's operator close a session: all that shows sessions says so, and why.
 func (b *bgpScene) closedByRouter(p *harness.Plugin) {
 	neighbor := lab.Node(1).V4().String()
-	b.must(b.frr[1].Configure(b.ctx, "router bgp 64602", "neighbor "+neighbor+" shutdown"))
+	b.Must(b.frr[1].Configure(b.Ctx, "router bgp 64602", "neighbor "+neighbor+" shutdown"))
 	b.Cleanup(func() {
 		after := b.on(b.T)
-		after.must(after.frr[1].Configure(after.ctx, "router bgp 64602", "no neighbor "+neighbor+" shutdown"))
+		after.Must(after.frr[1].Configure(after.Ctx, "router bgp 64602", "no neighbor "+neighbor+" shutdown"))
 		after.established()
 	})
 	b.printed(p, "AdministrativeShutdown", "peers")

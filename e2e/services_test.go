@@ -19,24 +19,24 @@ const dualStack = "ipFamilyPolicy: RequireDualStack"
 
 func TestExposeDeployment(t *testing.T) {
 	s := newScene(t)
-	s.kubectl("expose", "deployment", "web", "--name", "exposed", "--type", "LoadBalancer", "--port", "80", "--target-port", "8080")
+	s.Kubectl("expose", "deployment", "web", "--name", "exposed", "--type", "LoadBalancer", "--port", "80", "--target-port", "8080")
 	s.Cleanup(func() {
 		_, err := harness.Kubectl(context.Background(), lab, nil, "delete", "service", "exposed")
-		s.must(err)
+		s.Must(err)
 	})
-	a := s.addresses("exposed", 1)[0]
+	a := s.Addresses("exposed", 1)[0]
 	s.answer(a, 80)
-	if out := s.kubectl("get", "svc", "exposed"); !strings.Contains(out, a.String()) {
+	if out := s.Kubectl("get", "svc", "exposed"); !strings.Contains(out, a.String()) {
 		t.Errorf("EXTERNAL-IP is not %s:\n%s", a, out)
 	}
-	s.oneAnswers(a, s.owner(a))
+	s.oneAnswers(a, s.Owner(a))
 }
 
 func TestDualStackReachesSeveralPods(t *testing.T) {
 	s := newScene(t)
 	for _, a := range s.service(2, "dual", "web", dualStack, 80) {
 		pods := map[string]bool{}
-		s.eventually("answers of three pods at "+a.String(), func() error {
+		s.Eventually("answers of three pods at "+a.String(), func() error {
 			answer, err := s.get(lab.Client(1), a, 80)
 			pods[harness.Field(answer, "pod")] = err == nil
 			if delete(pods, ""); len(pods) < 3 {
@@ -44,7 +44,7 @@ func TestDualStackReachesSeveralPods(t *testing.T) {
 			}
 			return nil
 		})
-		s.oneAnswers(a, s.owner(a))
+		s.oneAnswers(a, s.Owner(a))
 	}
 }
 
@@ -67,21 +67,21 @@ func TestSeveralPortsAndTheirChange(t *testing.T) {
 		}
 	}
 	// The second port gets another number, and finds its container port by name.
-	s.kubectl("patch", "service", "ports", "--type=json", "-p", `[{"op":"replace","path":"/spec/ports/1","value":{"name":"renamed","port":90,"targetPort":"second"}}]`)
+	s.Kubectl("patch", "service", "ports", "--type=json", "-p", `[{"op":"replace","path":"/spec/ports/1","value":{"name":"renamed","port":90,"targetPort":"second"}}]`)
 	for _, a := range addrs {
 		if got := harness.Field(s.answer(a, 90), "port"); got != "8081" {
 			t.Errorf("the container port named second is %s", got)
 		}
-		s.eventually("port 8081 to close", func() error { return mustFail(s.get(lab.Client(1), a, 8081)) })
+		s.Eventually("port 8081 to close", func() error { return mustFail(s.get(lab.Client(1), a, 8081)) })
 	}
-	if got := s.addresses("ports", 2); !slices.Equal(got, addrs) {
+	if got := s.Addresses("ports", 2); !slices.Equal(got, addrs) {
 		t.Errorf("the addresses changed from %v to %v with a port", addrs, got)
 	}
 }
 
 func TestTCPAndUDPOnOnePort(t *testing.T) {
 	s := newScene(t)
-	s.apply(`apiVersion: v1
+	s.Apply(`apiVersion: v1
 kind: Service
 metadata: {name: both}
 spec:
@@ -92,9 +92,9 @@ spec:
     - {name: tcp, port: 53, targetPort: 8080, protocol: TCP}
     - {name: udp, port: 53, targetPort: 9000, protocol: UDP}
 `)
-	for _, a := range s.addresses("both", 2) {
+	for _, a := range s.Addresses("both", 2) {
 		s.answer(a, 53)
-		s.eventually("UDP answer of "+a.String(), func() error { return askUDP(s.ctx, lab.Client(1), netip.AddrPortFrom(a, 53)) })
+		s.Eventually("UDP answer of "+a.String(), func() error { return askUDP(s.Ctx, lab.Client(1), netip.AddrPortFrom(a, 53)) })
 	}
 }
 
@@ -121,8 +121,8 @@ func askUDP(ctx context.Context, from *cluster.Host, to netip.AddrPort) error {
 
 func TestLocalKeepsTheClientsAddress(t *testing.T) {
 	s := newScene(t)
-	s.apply(harness.Web("one", 1))
-	s.must(harness.AwaitDeployment(s.ctx, lab, "default", "one"))
+	s.Apply(harness.Web("one", 1))
+	s.Must(harness.AwaitDeployment(s.Ctx, lab, "default", "one"))
 	client := lab.Client(1)
 	for _, a := range s.service(2, "local", "one", dualStack+"\nexternalTrafficPolicy: Local", 80) {
 		answer := s.answer(a, 80)
@@ -133,7 +133,7 @@ func TestLocalKeepsTheClientsAddress(t *testing.T) {
 		if host, _, err := net.SplitHostPort(harness.Field(answer, "client")); err != nil || host != want.String() {
 			t.Errorf("the pod saw %q, want %s", harness.Field(answer, "client"), want)
 		}
-		if owner := fmt.Sprintf("n%d", s.owner(a)); harness.Field(answer, "node") != owner {
+		if owner := fmt.Sprintf("n%d", s.Owner(a)); harness.Field(answer, "node") != owner {
 			t.Errorf("announced by %s, but the pod is on %s", owner, harness.Field(answer, "node"))
 		}
 	}
@@ -145,7 +145,7 @@ func TestSessionAffinity(t *testing.T) {
 		first := harness.Field(s.answer(a, 80), "pod")
 		for range 20 {
 			answer, err := s.get(lab.Client(1), a, 80)
-			s.must(err)
+			s.Must(err)
 			if got := harness.Field(answer, "pod"); got != first {
 				t.Fatalf("%s is answered by %s, before by %s", a, got, first)
 			}
@@ -160,12 +160,12 @@ func TestSourceRanges(t *testing.T) {
 	for _, a := range s.service(2, "ranges", "web", ranges, 80) {
 		s.answer(a, 80)
 		// The address may have been another Service's a moment ago, whose rules kube-proxy is about to replace.
-		s.eventually("the other client to be shut out", func() error { return mustFail(s.get(refused, a, 80)) })
+		s.Eventually("the other client to be shut out", func() error { return mustFail(s.get(refused, a, 80)) })
 		for range 3 {
-			s.must(mustFail(s.get(refused, a, 80)))
+			s.Must(mustFail(s.get(refused, a, 80)))
 		}
 		_, err := s.get(allowed, a, 80)
-		s.must(err)
+		s.Must(err)
 	}
 }
 
@@ -175,9 +175,9 @@ func TestFromPodsOfTheCluster(t *testing.T) {
 			s := newScene(t)
 			name := "inside-" + strings.ToLower(policy)
 			for _, a := range s.service(2, name, "web", dualStack+"\nexternalTrafficPolicy: "+policy, 80) {
-				for pod := range strings.FieldsSeq(s.kubectl("get", "pods", "-l", "app=web", "-o", "name")) {
-					s.eventually(a.String()+" from "+pod, func() error {
-						_, err := harness.Kubectl(s.ctx, lab, nil, "exec", pod, "--", "/web", "get", "http://"+netip.AddrPortFrom(a, 80).String()+"/")
+				for pod := range strings.FieldsSeq(s.Kubectl("get", "pods", "-l", "app=web", "-o", "name")) {
+					s.Eventually(a.String()+" from "+pod, func() error {
+						_, err := harness.Kubectl(s.Ctx, lab, nil, "exec", pod, "--", "/web", "get", "http://"+netip.AddrPortFrom(a, 80).String()+"/")
 						return err
 					})
 				}

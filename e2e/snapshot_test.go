@@ -15,11 +15,11 @@ func TestSpeakersRestartWithoutTheAPIServer(t *testing.T) {
 	s := newScene(t)
 	a := s.service(1, "static", "web", "", 80)[0]
 	s.answer(a, 80)
-	before := s.owner(a)
+	before := s.Owner(a)
 	s.oneAnswers(a, before)
 	for n := 1; n <= 3; n++ {
-		s.eventually(fmt.Sprintf("a snapshot on n%d that knows %s", n, a), func() error {
-			_, err := lab.ExecInside(s.ctx, n, "sh", "-c",
+		s.Eventually(fmt.Sprintf("a snapshot on n%d that knows %s", n, a), func() error {
+			_, err := lab.ExecInside(s.Ctx, n, "sh", "-c",
 				"grep -q "+a.String()+" /var/lib/kubelet/pods/*/volumes/kubernetes.io~empty-dir/snapshot/snapshot")
 			return err
 		})
@@ -31,15 +31,15 @@ func TestSpeakersRestartWithoutTheAPIServer(t *testing.T) {
 			s.Error(err)
 		}
 	})
-	s.must(lab.StopAPIServer(s.ctx))
+	s.Must(lab.StopAPIServer(s.Ctx))
 	for n := 1; n <= 3; n++ {
-		_, err := lab.ExecInside(s.ctx, n, "pkill", "-KILL", "-f", "belfry speaker")
-		s.must(err)
+		_, err := lab.ExecInside(s.Ctx, n, "pkill", "-KILL", "-f", "belfry speaker")
+		s.Must(err)
 	}
 	killed := time.Now()
 	var node int
-	s.eventually("the answer of one node for "+a.String(), func() error {
-		macs, err := harness.WhoAnswers(s.ctx, lab.Client(1), a)
+	s.Eventually("the answer of one node for "+a.String(), func() error {
+		macs, err := harness.WhoAnswers(s.Ctx, lab.Client(1), a)
 		if err != nil || len(macs) != 1 {
 			return fmt.Errorf("%v answer: %w", macs, err)
 		}
@@ -52,7 +52,7 @@ func TestSpeakersRestartWithoutTheAPIServer(t *testing.T) {
 	})
 	t.Logf("n%d answered before, n%d answers %d ms after all speakers were killed", before, node, time.Since(killed).Milliseconds())
 	s.answer(a, 80)
-	s.must(lab.StartAPIServer(s.ctx))
+	s.Must(lab.StartAPIServer(s.Ctx))
 	s.answer(s.service(1, "afterwards", "web", "", 80)[0], 80)
-	s.oneAnswers(a, s.owner(a))
+	s.oneAnswers(a, s.Owner(a))
 }

@@ -35,13 +35,13 @@ func TestSoakExpose(t *testing.T) {
 // expose runs kubectl expose and returns how long the address took, and how long the first page from the LAN.
 func expose(s *scene, name string) (address, page time.Duration) {
 	began := time.Now()
-	s.kubectl("expose", "deployment", "web", "--name", name, "--type", "LoadBalancer", "--port", "80", "--target-port", "8080")
+	s.Kubectl("expose", "deployment", "web", "--name", name, "--type", "LoadBalancer", "--port", "80", "--target-port", "8080")
 	s.Cleanup(func() {
 		if _, err := harness.Kubectl(context.Background(), lab, nil, "delete", "service", name); err != nil {
 			s.Error(err)
 		}
 	})
-	a := s.addresses(name, 1)[0]
+	a := s.Addresses(name, 1)[0]
 	address = time.Since(began)
 	s.answer(a, 80)
 	return address, time.Since(began)

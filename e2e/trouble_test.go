@@ -17,8 +17,8 @@ import (
 // plugin builds kubectl belfry; after the first time that takes a moment.
 func (s *scene) plugin() *harness.Plugin {
 	s.Helper()
-	p, err := harness.BuildPlugin(s.ctx, lab)
-	s.must(err)
+	p, err := harness.BuildPlugin(s.Ctx, lab)
+	s.Must(err)
 	return p
 }
 
@@ -45,40 +45,40 @@ spec: {autoAssign: false, addresses: [%s], %s}
 	}
 	return []trouble{
 		{"explain svc/second", func(s *scene) {
-			s.apply(lone("small", "") + asking("first", "web", "belfry.dev/pool", "small", "", 80))
-			s.addresses("first", 1)
-			s.apply(asking("second", "web", "belfry.dev/pool", "small", "", 80))
+			s.Apply(lone("small", "") + asking("first", "web", "belfry.dev/pool", "small", "", 80))
+			s.Addresses("first", 1)
+			s.Apply(asking("second", "web", "belfry.dev/pool", "small", "", 80))
 		}},
-		{"explain svc/wish", func(s *scene) { s.apply(asking("wish", "web", "belfry.dev/ips", "203.0.113.7", "", 80)) }},
+		{"explain svc/wish", func(s *scene) { s.Apply(asking("wish", "web", "belfry.dev/ips", "203.0.113.7", "", 80)) }},
 		{"explain svc/foreign", func(s *scene) {
-			s.apply(harness.Service("foreign", "web", "loadBalancerClass: example.com/other", 80))
+			s.Apply(harness.Service("foreign", "web", "loadBalancerClass: example.com/other", 80))
 		}},
 		{"explain svc/unheard", func(s *scene) {
-			s.apply(lone("quiet", "") + asking("unheard", "web", "belfry.dev/pool", "quiet", "", 80))
+			s.Apply(lone("quiet", "") + asking("unheard", "web", "belfry.dev/pool", "quiet", "", 80))
 		}},
-		{"explain svc/nopods", func(s *scene) { s.apply(harness.Service("nopods", "typo", "", 80)) }},
+		{"explain svc/nopods", func(s *scene) { s.Apply(harness.Service("nopods", "typo", "", 80)) }},
 		{"explain svc/nowhere", func(s *scene) {
-			s.apply(lone("eth9", "") + advert("eth9", "interfaces: [eth9]") + asking("nowhere", "web", "belfry.dev/pool", "eth9", "", 80))
+			s.Apply(lone("eth9", "") + advert("eth9", "interfaces: [eth9]") + asking("nowhere", "web", "belfry.dev/pool", "eth9", "", 80))
 		}},
 		{"explain svc/drained", func(s *scene) {
-			s.apply(lone("one", "") + advert("one", "nodeSelectors: [{matchLabels: {kubernetes.io/hostname: n2}}]") + asking("drained", "web", "belfry.dev/pool", "one", "", 80))
+			s.Apply(lone("one", "") + advert("one", "nodeSelectors: [{matchLabels: {kubernetes.io/hostname: n2}}]") + asking("drained", "web", "belfry.dev/pool", "one", "", 80))
 			s.drained("n2")
 		}},
 		{"explain svc/local", func(s *scene) {
-			s.apply(lone("near", "") + advert("near", "nodeSelectors: [{matchLabels: {kubernetes.io/hostname: n2}}]") + harness.WebElsewhere("far", "n2") +
+			s.Apply(lone("near", "") + advert("near", "nodeSelectors: [{matchLabels: {kubernetes.io/hostname: n2}}]") + harness.WebElsewhere("far", "n2") +
 				"---\n" + asking("local", "far", "belfry.dev/pool", "near", "externalTrafficPolicy: Local", 80))
-			s.must(harness.AwaitDeployment(s.ctx, lab, "default", "far"))
+			s.Must(harness.AwaitDeployment(s.Ctx, lab, "default", "far"))
 		}},
 		{"explain svc/clash", func(s *scene) {
 			share := func(name string) string {
 				return strings.Replace(asking(name, "web", "belfry.dev/ips", lab.Addr4(239).String(), "", 80), "annotations: {", "annotations: {belfry.dev/sharing-key: k, ", 1)
 			}
-			s.apply(share("holder"))
-			s.addresses("holder", 1)
-			s.apply(share("clash"))
+			s.Apply(share("holder"))
+			s.Addresses("holder", 1)
+			s.Apply(share("clash"))
 		}},
 		{"explain pool/young", func(s *scene) {
-			s.apply(fmt.Sprintf("apiVersion: belfry.dev/v1beta1\nkind: IPAddressPool\nmetadata: {name: young}\nspec: {addresses: [%s-%s]}\n", lab.Addr4(239), lab.Addr4(242)))
+			s.Apply(fmt.Sprintf("apiVersion: belfry.dev/v1beta1\nkind: IPAddressPool\nmetadata: {name: young}\nspec: {addresses: [%s-%s]}\n", lab.Addr4(239), lab.Addr4(242)))
 		}},
 	}
 }
@@ -87,8 +87,8 @@ spec: {autoAssign: false, addresses: [%s], %s}
 func (s *scene) drained(node string) {
 	s.Helper()
 	p := s.plugin()
-	out, code, err := harness.Output(p.Do(s.ctx, "drain", node))
-	s.must(err)
+	out, code, err := harness.Output(p.Do(s.Ctx, "drain", node))
+	s.Must(err)
 	if code != 0 || !strings.Contains(out, node+" announces nothing") {
 		s.Fatalf("drain ended with %d: %s", code, out)
 	}
@@ -125,8 +125,8 @@ func TestTroubles(t *testing.T) {
 			s := newScene(t)
 			p := s.plugin()
 			tr.make(s)
-			s.eventually("what docs/troubleshooting.md says", func() error {
-				out, _, err := harness.Output(p.Look(s.ctx, strings.Fields(tr.command)...))
+			s.Eventually("what docs/troubleshooting.md says", func() error {
+				out, _, err := harness.Output(p.Look(s.Ctx, strings.Fields(tr.command)...))
 				if err == nil {
 					err = holdsInOrder(anyAddress(out), want)
 				}
@@ -191,21 +191,21 @@ func TestLookingNeedsNoMore(t *testing.T) {
 		{"status"}, {"pools"}, {"services", "-A"}, {"speakers", "-o", "wide"}, {"peers"}, {"routes"}, {"bfd"}, {"explain", "node/n1"}, {"explain", "pool/lan"},
 		{"plan", "--delete", "node/n1", "-o", "json"}, {"drain", "n1", "--dry-run"}, {"report", "-f", filepath.Join(t.TempDir(), "r.tar")},
 	} {
-		out, code, err := harness.Output(p.Look(s.ctx, args...))
+		out, code, err := harness.Output(p.Look(s.Ctx, args...))
 		if code == 1 || err != nil || strings.Contains(out, "forbidden") {
 			t.Errorf("%v ended with %d, %v:\n%s", args, code, err, out)
 		}
 	}
-	out, _, err := harness.Output(p.Look(s.ctx, "doctor"))
+	out, _, err := harness.Output(p.Look(s.Ctx, "doctor"))
 	if err != nil || strings.Contains(out, "Not looked at") {
 		t.Errorf("doctor: %v\n%s", err, out)
 	}
-	out, code, err := harness.Output(p.Look(s.ctx, "drain", "n1"))
+	out, code, err := harness.Output(p.Look(s.Ctx, "drain", "n1"))
 	if code != 1 || err != nil || !strings.Contains(out, "drain needs the right to patch nodes (n1), which you do not have; nothing was changed") {
 		t.Errorf("drain by one who may not ended with %d, %v: %s", code, err, out)
 	}
 	s.drained("n1")
-	out, code, err = harness.Output(p.Look(s.ctx, "undrain", "n1"))
+	out, code, err = harness.Output(p.Look(s.Ctx, "undrain", "n1"))
 	if code != 1 || err != nil || !strings.Contains(out, "undrain needs the right to patch nodes (n1), which you do not have; nothing was changed") {
 		t.Errorf("undrain by one who may not ended with %d, %v: %s", code, err, out)
 	}

@@ -20,27 +20,27 @@ func TestPage(t *testing.T) {
 		t.Run(look, func(t *testing.T) {
 			s := newScene(t)
 			a := s.service(1, "seen", "web", "", 80)[0]
-			node := fmt.Sprintf("n%d", s.owner(a))
+			node := fmt.Sprintf("n%d", s.Owner(a))
 			b := s.browse(look == "dark")
 			s.shows(b, "the Service", `document.querySelector('#services').innerText.includes('default/seen')`)
 			s.shows(b, "all nodes", `['n1', 'n2', 'n3'].every((n) => document.querySelector('[data-what="node/' + n + '"]'))`)
 			s.shows(b, "the address on its node", fmt.Sprintf(`document.querySelector('[data-what="node/%s"]').parentNode.querySelector('[data-what="ip/%s"]')`, node, a))
 			s.shows(b, "the pool's bar", `document.querySelector('#pools progress').value > 0`)
-			s.must(b.Click(fmt.Sprintf(`[data-what="ip/%s"]`, a)))
+			s.Must(b.Click(fmt.Sprintf(`[data-what="ip/%s"]`, a)))
 			s.shows(b, "why", fmt.Sprintf(`document.querySelector('#why').innerText.includes('%s is announced by node %s')`, a, node))
 			s.keep(b, look+"-why")
-			s.must(b.Click("#close"))
+			s.Must(b.Click("#close"))
 			s.shows(b, "no explanation", `document.querySelector('#why').hidden`)
 
-			s.apply(harness.Service("unseen", "nobody", "", 80))
+			s.Apply(harness.Service("unseen", "nobody", "", 80))
 			s.shows(b, "a Service that is new, and what is wrong with it", `document.querySelector('#wrong').innerText.includes('Service default/unseen — NoEndpoints')`)
-			s.must(b.Click(`#wrong [data-what="svc/default/unseen"]`))
+			s.Must(b.Click(`#wrong [data-what="svc/default/unseen"]`))
 			s.shows(b, "why", `document.querySelector('#why').innerText.includes('no pod of the Service is ready')`)
 			s.keep(b, look+"-wrong")
 			s.shows(b, "that filter", `(() => { const f = document.querySelector('#filter'); f.value = 'unseen'; f.dispatchEvent(new Event('input')); return document.querySelectorAll('#services tr').length === 1; })()`)
 
 			scheme, err := b.Eval(`getComputedStyle(document.body).backgroundColor`)
-			s.must(err)
+			s.Must(err)
 			if (look == "dark") != (scheme == "rgb(20, 25, 26)") {
 				t.Errorf("in %s the background is %s", look, scheme)
 			}
@@ -52,25 +52,25 @@ func TestPage(t *testing.T) {
 // browse starts the page and a browser that looks at it.
 func (s *scene) browse(dark bool) *harness.Browser {
 	s.Helper()
-	ctx, cancel := context.WithCancel(s.ctx)
+	ctx, cancel := context.WithCancel(s.Ctx)
 	cmd := s.plugin().Look(ctx, "ui")
 	out, err := cmd.StdoutPipe()
-	s.must(err)
-	s.must(cmd.Start())
+	s.Must(err)
+	s.Must(cmd.Start())
 	s.Cleanup(func() { cancel(); _ = cmd.Wait() })
 	url, err := bufio.NewReader(out).ReadString('\n')
-	s.must(err)
-	b, err := harness.StartBrowser(s.ctx, os.Stderr, 1280, 900, dark)
-	s.must(err)
-	s.Cleanup(func() { s.must(b.Close()) })
-	s.must(b.Go(strings.TrimSpace(url)))
+	s.Must(err)
+	b, err := harness.StartBrowser(s.Ctx, os.Stderr, 1280, 900, dark)
+	s.Must(err)
+	s.Cleanup(func() { s.Must(b.Close()) })
+	s.Must(b.Go(strings.TrimSpace(url)))
 	return b
 }
 
 // shows waits until an expression is true in the page.
 func (s *scene) shows(b *harness.Browser, what, expression string) {
 	s.Helper()
-	s.eventually("the page to show "+what, func() error {
+	s.Eventually("the page to show "+what, func() error {
 		got, err := b.Eval("Boolean(" + expression + ")")
 		if err == nil && got != "true" {
 			text, _ := b.Eval("document.body.innerText")
@@ -84,9 +84,9 @@ func (s *scene) shows(b *harness.Browser, what, expression string) {
 func (s *scene) nothingFromElsewhere(b *harness.Browser) {
 	s.Helper()
 	text, err := b.Eval(`JSON.stringify([location.origin, ...performance.getEntriesByType('resource').map((e) => new URL(e.name).origin)])`)
-	s.must(err)
+	s.Must(err)
 	var origins []string
-	s.must(json.Unmarshal([]byte(text), &origins))
+	s.Must(json.Unmarshal([]byte(text), &origins))
 	for _, o := range origins[1:] {
 		if o != origins[0] {
 			s.Errorf("the page of %s asks %s", origins[0], o)
@@ -104,7 +104,7 @@ func (s *scene) keep(b *harness.Browser, name string) {
 		dir = s.TempDir()
 	}
 	file := filepath.Join(dir, name+".png")
-	s.must(b.Screenshot(file))
+	s.Must(b.Screenshot(file))
 	if info, err := os.Stat(file); err != nil || info.Size() < 10_000 {
 		s.Errorf("the picture is empty: %v %v", info, err)
 	}

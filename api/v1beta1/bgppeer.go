@@ -166,13 +166,13 @@ type BGPPeerSpec struct {
 	// +kubebuilder:validation:Pattern=`^[^/\s%]+$`
 	// +optional
 	VRFName string `json:"vrf,omitempty"`
-	// PeerPort of the router, 179 unless given.
+	// PeerPort of the router, 179 unless given. Where the router dials (listen), it is the port of this node.
 	//
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	// +optional
 	PeerPort int32 `json:"peerPort,omitempty"`
-	// Listen waits for the router to dial, on TCP port 179 of the source address, and does not dial itself. Nothing listens
+	// Listen waits for the router to dial, on TCP port peerPort of the source address, and does not dial itself. Nothing listens
 	// beyond the loopback interface unless a peer asks for it.
 	//
 	// +optional

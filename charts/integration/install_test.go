@@ -170,11 +170,10 @@ func TestChart(t *testing.T) {
 
 	t.Run("the notes' example is valid", func(t *testing.T) {
 		_, rest, found := strings.Cut(notes, "<<EOF\n")
-		example, _, ended := strings.Cut(rest, "  EOF\n")
+		example, _, ended := strings.Cut(rest, "\nEOF\n") // for a shell the document ends at no other EOF
 		if !found || !ended {
 			t.Fatalf("no example in the notes:\n%s", notes)
 		}
-		example = strings.ReplaceAll("\n"+example, "\n  ", "\n")
 		c.create(t, []byte(example))
 		if !strings.Contains(notes, "kubectl label namespace belfry-system pod-security.kubernetes.io/enforce=privileged") {
 			t.Error("the notes do not tell the namespace's label")

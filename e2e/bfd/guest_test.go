@@ -14,14 +14,11 @@ import (
 // TestGuest runs in the virtual machine of TestVRF: sessions in a VRF and in none side by side, on the same ports.
 func TestGuest(t *testing.T) {
 	node, router := pair(t)
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = "red"
-	red := &netlink.Vrf{LinkAttrs: attrs, Table: 100}
-	node.Must(node.Netlink.LinkAdd(red))
-	node.Must(node.Netlink.LinkSetUp(red))
-	node.Must(node.Netlink.LinkSetDown(node.Link("eth0"))) // takes the IPv6 addresses away
-	node.Must(node.Netlink.LinkSetMaster(node.Link("eth0"), red))
-	node.Must(node.Netlink.LinkSetUp(node.Link("eth0")))
+	node.Must(node.Netlink.LinkAdd(&netlink.Vrf{LinkAttrs: nettest.Named("red"), Table: 100}))
+	node.Up("red")
+	node.Down("eth0") // takes the IPv6 addresses away
+	node.Enslave("red", "eth0")
+	node.Up("eth0")
 	node.Address("eth0", node6+"/64")
 	nettest.Cable(node.Host, "eth1", router.Host, "eth1")
 	node.Address("eth1", "10.8.0.1/24")
@@ -52,7 +49,7 @@ func TestGuest(t *testing.T) {
 	if n := ours.downs() + theirs.downs(); n != 0 {
 		t.Errorf("%d downs", n)
 	}
-	router.Must(router.Netlink.LinkSetDown(router.Link("eth0")))
+	router.Down("eth0")
 	for path := range inside {
 		if path.VRF == "red" {
 			ours.await(path, "the cut in the VRF", down)

@@ -205,14 +205,14 @@ func TestFRRAdminDown(t *testing.T) {
 func TestFRRLinkCut(t *testing.T) {
 	o, path, r, node := joined(t, timers(50*ms, 3))
 	cut := time.Now()
-	node.Must(node.Netlink.LinkSetDown(node.Link("eth0")))
+	node.Down("eth0")
 	s := o.await(path, "the cut", down)
 	t.Logf("a link cut was noticed after %s", s.Since.Sub(cut))
 	if s.Cause != bfd.CauseDetectionExpired {
 		t.Errorf("%+v", s)
 	}
 	until(t, "FRR's view", func() bool { return r.peer().Status == "down" })
-	node.Must(node.Netlink.LinkSetUp(node.Link("eth0")))
+	node.Up("eth0")
 	o.await(path, "coming up again", up)
 	if problem := o.Running().Problems[path]; problem != "" {
 		t.Error(problem)

@@ -74,6 +74,49 @@ func TestAdministrativeShutdown(t *testing.T) {
 	c.has("203.0.113.7")
 }
 
+// TestRouteRefresh: a router whose filter has changed asks for the routes again (RFC 2918), and gets them over the same session.
+func TestRouteRefresh(t *testing.T) {
+	c := newCable(t)
+	f := c.frr(frrBasic + ` address-family ipv4 unicast
+  neighbor $node4 route-map wanted in
+ exit-address-family
+ address-family ipv6 unicast
+  neighbor $node4 route-map wanted in
+ exit-address-family
+!
+route-map wanted deny 10
+`)
+	e := newEngine(t)
+	d := only(c.peer(routes("203.0.113.7/32", "2001:db8::7/128")))
+	since := e.established(d).Since
+	eventually(t, "the router has been told of both", func() error {
+		var told map[string]struct {
+			MessageStats struct{ UpdatesRecv int }
+		}
+		err := f.JSON(t.Context(), "show bgp neighbors "+c.node4.String(), &told)
+		if n := told[c.node4.String()].MessageStats.UpdatesRecv; err == nil && n < 2 {
+			err = fmt.Errorf("%d UPDATEs", n)
+		}
+		return err
+	})
+	if k := c.kernel(); len(k) != 0 {
+		t.Errorf("routes %v", k)
+	}
+	if err := f.Configure(t.Context(), "no route-map wanted deny 10", "route-map wanted permit 10"); err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range []string{"ipv4", "ipv6"} {
+		if _, err := f.Show(t.Context(), "clear bgp "+family+" unicast "+c.node4.String()+" soft in"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.has("203.0.113.7")
+	c.has("2001:db8::7")
+	if s := e.apply(d).Peers["r"]; s.Since != since || s.Flaps != 0 {
+		t.Errorf("the session has not run on: %+v", s)
+	}
+}
+
 // TestSilentRouter: the router's process hangs. Its kernel goes on acknowledging, so only the hold time tells.
 func TestSilentRouter(t *testing.T) {
 	c := newCable(t)

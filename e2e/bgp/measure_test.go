@@ -14,7 +14,8 @@ import (
 )
 
 // TestTenThousandRoutes announces many routes at once, to two routers with sessions up, and logs how long it takes until
-// they are in the kernels.
+// they are in the kernels, and takes them back. A message that is longer than it may be would end the sessions: FRR answers
+// it with a NOTIFICATION.
 func TestTenThousandRoutes(t *testing.T) {
 	const n = 10_000
 	a, b := newCable(t), newCable(t)
@@ -44,6 +45,21 @@ func TestTenThousandRoutes(t *testing.T) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	t.Logf("%d routes to two routers: Apply %s, in both kernels after %s; heap %d MB", n, applied, time.Since(began), m.HeapAlloc>>20)
+	d = bgp.Desired{Peers: map[string]bgp.Peer{"r": a.peer(nil), "b": b.peer(nil)}}
+	e.apply(d)
+	for _, c := range []*cable{a, b} {
+		eventually(t, "the router has none of them", func() error {
+			if got := strings.Count(ip(t, "-n", c.ns, "-4", "route", "show", "proto", "bgp"), "\n"); got != 0 {
+				return fmt.Errorf("%d routes", got)
+			}
+			return nil
+		})
+	}
+	for name, s := range e.apply(d).Peers {
+		if s.State != bgp.Established || s.Flaps != 0 {
+			t.Errorf("the session with %s is %+v", name, s)
+		}
+	}
 }
 
 // TestOneRoute logs how long one route among a thousand takes into the router's kernel.

@@ -4,6 +4,7 @@ package bgp
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -120,6 +121,32 @@ func TestWrongASN(t *testing.T) {
 	}
 	p.Session.LocalASN = 64998 // of which the router knows nothing
 	if s := e.becomes(only(p), bgp.ReasonBadPeerAS); !strings.Contains(s.Message, "the router says") {
+		t.Errorf("message %q", s.Message)
+	}
+}
+
+// TestDynamicASN: a router of our own AS is taken for internal, and not for external.
+func TestDynamicASN(t *testing.T) {
+	c := newCable(t)
+	c.frr(strings.Replace(frrBasic, "router bgp 64513", "router bgp 64512", 1))
+	e := newEngine(t)
+	p := c.peer(routes("203.0.113.7/32"))
+	p.Session.PeerASN, p.Session.PeerType = 0, bgp.External
+	if s := e.becomes(only(p), bgp.ReasonBadPeerAS); !strings.Contains(s.Message, "not in an AS other than 64512") {
+		t.Errorf("message %q", s.Message)
+	}
+	p.Session.PeerType = bgp.Internal
+	if s := e.established(only(p)); s.PeerASN != 64512 {
+		t.Errorf("peer's ASN %d", s.PeerASN)
+	}
+	c.has("203.0.113.7")
+}
+
+func TestNoRoute(t *testing.T) {
+	c := newCable(t)
+	p := c.peer(nil)
+	p.Session.Address = netip.MustParseAddr("198.51.100.77")
+	if s := newEngine(t).becomes(only(p), bgp.ReasonUnreachable); !strings.Contains(s.Message, "unreachable") {
 		t.Errorf("message %q", s.Message)
 	}
 }

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -76,6 +78,46 @@ func (s *Scene) Addresses(name string, n int) []netip.Addr {
 	addrs, err := AwaitAddresses(s.Ctx, s.K8s, InDefault(name), n)
 	s.Must(err)
 	return addrs
+}
+
+// AwaitRules waits until kube-proxy has written the rules of a Service with its addresses on all nodes that run. A node without
+// them sends what comes for the address back to the LAN, and its connection tracking remembers that for two minutes: a later
+// connection from the same port fares likewise.
+func (s *Scene) AwaitRules(name string) {
+	s.Helper()
+	s.Eventually("kube-proxy to write the rules of "+name, func() error {
+		var o corev1.Service
+		if err := s.K8s.Get(s.Ctx, InDefault(name), &o); err != nil {
+			return err
+		}
+		wanted := slices.Clone(o.Spec.ClusterIPs)
+		for _, i := range o.Status.LoadBalancer.Ingress {
+			wanted = append(wanted, i.IP)
+		}
+		for _, node := range s.Lab.Nodes() {
+			if err := s.hasRules(node, wanted); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Scene) hasRules(node *cluster.Host, wanted []string) error {
+	n, err := s.Lab.NodeByName(node.Name())
+	if err != nil || !s.Lab.Running(n) {
+		return err
+	}
+	rules, err := node.Exec(s.Ctx, "nft", "list", "ruleset") // those of iptables are among them
+	if err != nil {
+		return err
+	}
+	for _, ip := range wanted {
+		if !bytes.Contains(rules, []byte(ip+" ")) && !bytes.Contains(rules, []byte(ip+"/")) {
+			return fmt.Errorf("%s has none for %s", node.Name(), ip)
+		}
+	}
+	return nil
 }
 
 // Eventually waits until check returns nil.

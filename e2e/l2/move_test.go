@@ -155,6 +155,7 @@ spec:
     - {weight: 100, preference: {matchLabels: {kubernetes.io/hostname: n1}}}
 ---
 `, s.Lab.Addr4(230), failback) + asking("preferred", "web", "preferred", "", 80, 7000))
+		defer s.AwaitRules("preferred")
 		return s.Addresses("preferred", 1)
 	}
 }

@@ -109,6 +109,7 @@ func TestLocalFollowsItsPods(t *testing.T) {
 		s.Apply(pinned("local", 1))
 		s.Apply(harness.Service("local", "local", "externalTrafficPolicy: Local", 80, 7000))
 		s.Must(harness.AwaitDeployment(s.Ctx, s.Lab, "default", "local"))
+		defer s.AwaitRules("local")
 		return s.Addresses("local", 1)
 	})
 	a := p.addrs[0]

@@ -3,7 +3,6 @@
 package links
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -34,43 +33,35 @@ func TestGuest(t *testing.T) {
 	t.Run("vlan on a bond, macvlan on that", testStack)
 }
 
-func named(name string) netlink.LinkAttrs {
-	a := netlink.NewLinkAttrs()
-	a.Name = name
-	return a
-}
-
 func add(h *nettest.Host, l netlink.Link) {
 	h.Must(h.Netlink.LinkAdd(l))
-	h.Must(h.Netlink.LinkSetUp(h.Link(l.Attrs().Name)))
+	h.Up(l.Attrs().Name)
 }
 
 func newBond(h *nettest.Host, ports ...string) {
-	b := netlink.NewLinkBond(named("bond0"))
+	b := netlink.NewLinkBond(nettest.Named("bond0"))
 	b.Mode, b.Miimon = netlink.BOND_MODE_ACTIVE_BACKUP, 20
 	add(h, b)
 	for _, p := range ports {
-		h.Must(h.Netlink.LinkSetDown(h.Link(p)))
-		h.Must(h.Netlink.LinkSetMaster(h.Link(p), h.Link("bond0")))
-		h.Must(h.Netlink.LinkSetUp(h.Link(p)))
+		h.Down(p)
+		h.Enslave("bond0", p)
+		h.Up(p)
 	}
 }
 
 func newVLAN(h *nettest.Host, parent, name string, id int) {
-	a := named(name)
+	a := nettest.Named(name)
 	a.ParentIndex = h.Link(parent).Attrs().Index
 	add(h, &netlink.Vlan{LinkAttrs: a, VlanId: id, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q})
 }
 
-func mac(h *nettest.Host, name string) net.HardwareAddr { return h.Link(name).Attrs().HardwareAddr }
-
 // neighbour has a switch with two cables to the node, and addresses.
 func neighbour(t *testing.T, node *nettest.Host) *nettest.Host {
 	h := nettest.NewHost(t)
-	add(h, &netlink.Bridge{LinkAttrs: named("br0")})
+	h.Bridge("br0")
 	for _, port := range []string{"eth0", "eth1"} {
 		nettest.Cable(node, port, h, "to-"+port)
-		h.Must(h.Netlink.LinkSetMaster(h.Link("to-"+port), h.Link("br0")))
+		h.Enslave("br0", "to-"+port)
 	}
 	h.Address("br0", "192.0.2.9/24", "2001:db8::9/64")
 	return h
@@ -79,10 +70,7 @@ func neighbour(t *testing.T, node *nettest.Host) *nettest.Host {
 func announce(t *testing.T, h *nettest.Host) *l2.Announcer {
 	a, err := l2.New(l2.Options{Log: logr.Discard()})
 	h.Must(err)
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- h.Do(func() error { return a.Run(ctx) }) }()
-	t.Cleanup(func() { stop(); h.Must(<-ended) })
+	h.Run(a.Run)
 	return a
 }
 
@@ -161,12 +149,12 @@ func testBond(t *testing.T) {
 	if got := names(a); !slices.Equal(got, []string{"bond0"}) {
 		t.Errorf("announces on %v", got)
 	}
-	knows(t, h, "br0", mac(node, "bond0"))
+	knows(t, h, "br0", node.MAC("bond0"))
 
-	node.Must(node.Netlink.LinkSetDown(node.Link("eth0")))
+	node.Down("eth0")
 	forget(h, "br0")
 	runs(t, a, "bond0")
-	knows(t, h, "br0", mac(node, "bond0"))
+	knows(t, h, "br0", node.MAC("bond0"))
 }
 
 // forget empties a neighbour's table.
@@ -209,7 +197,7 @@ func testVLAN(t *testing.T) {
 			silent(t, h, "eth0.10")
 		}
 	}
-	knows(t, h, "eth0.10", mac(node, "eth0.10"))
+	knows(t, h, "eth0.10", node.MAC("eth0.10"))
 }
 
 // silent waits until the neighbour's kernel has given up asking.
@@ -247,7 +235,7 @@ func testStack(t *testing.T) {
 	h := neighbour(t, node)
 	newBond(node, "eth0", "eth1")
 	newVLAN(node, "bond0", "bond0.10", 10)
-	a := named("mv0")
+	a := nettest.Named("mv0")
 	a.ParentIndex = node.Link("bond0.10").Attrs().Index
 	add(node, &netlink.Macvlan{LinkAttrs: a, Mode: netlink.MACVLAN_MODE_BRIDGE})
 	newVLAN(h, "br0", "br0.10", 10)
@@ -272,7 +260,7 @@ func testStack(t *testing.T) {
 			t.Fatalf("problems: %v", got.Problems)
 		}
 	}
-	knows(t, h, "br0.10", mac(node, "mv0"))
+	knows(t, h, "br0.10", node.MAC("mv0"))
 }
 
 func must[T any](v T, err error) T {

@@ -23,7 +23,7 @@ func TestAffinityNodeCut(t *testing.T) {
 	create(t, bgpPeer("r1", router1, withBFD))
 	create(t, bgpPeer("r2", router2, withBFD))
 	client := nettest.NewHost(t)
-	l.join(client, "client", "10.9.0.201/24")
+	l.Join(client, "client", "10.9.0.201/24")
 	client.Sysctl("ipv4/fib_multipath_hash_policy", "1")
 	routers := []*gateway{newGateway(t, l, "r1", router1+"/24"), newGateway(t, l, "r2", router2+"/24")}
 	all := []string{node1, node2, node3}
@@ -43,13 +43,13 @@ func TestAffinityNodeCut(t *testing.T) {
 		n.says("r2", "it is watched", watched)
 	}
 	chosen := onePath(t, routers, a, "")
-	oneNode(t, client, a, nodes[chosen].name)
+	oneNode(t, client, a, nodes[chosen].Name)
 
-	l.unplug(nodes[chosen].name)
+	l.Down(nodes[chosen].Name)
 	heir := onePath(t, routers, a, chosen)
-	oneNode(t, client, a, nodes[heir].name)
+	oneNode(t, client, a, nodes[heir].Name)
 
-	l.plug(nodes[chosen].name)
+	l.Up(nodes[chosen].Name)
 	for _, r := range []string{"r1", "r2"} {
 		nodes[chosen].says(r, "it is watched again", watched)
 	}
@@ -65,7 +65,7 @@ func TestAffinityNodeCut(t *testing.T) {
 	if now := onePath(t, routers, a, ""); now != heir {
 		t.Errorf("clients moved from %s back to %s", heir, now)
 	}
-	oneNode(t, client, a, nodes[heir].name)
+	oneNode(t, client, a, nodes[heir].Name)
 }
 
 // onePath waits until all routers have the same one path to an address, and not the one over that node.

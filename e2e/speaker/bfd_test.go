@@ -32,7 +32,7 @@ func TestLinkCut(t *testing.T) {
 			t.Errorf("the metrics do not say so of %s", r)
 		}
 	}
-	l.unplug("n1")
+	l.Down("n1")
 	for _, r := range []*gateway{frr, bird} {
 		r.has(host(web))
 	}
@@ -45,7 +45,7 @@ func TestLinkCut(t *testing.T) {
 			t.Errorf("the metrics do not say so of %s", r)
 		}
 	}
-	l.plug("n1")
+	l.Up("n1")
 	for _, r := range []*gateway{frr, bird} {
 		r.has(host(web), node1)
 	}
@@ -77,7 +77,7 @@ func TestPlannedRestart(t *testing.T) {
 		for name, r := range routers {
 			seen[name] = r.watch()
 		}
-		if err := n.stop(how); how == unix.SIGTERM && err != nil {
+		if err := n.Stop(how); how == unix.SIGTERM && err != nil {
 			t.Errorf("the speaker ended with %v", err)
 		}
 		n.up()

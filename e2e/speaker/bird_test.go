@@ -38,7 +38,7 @@ protocol bgp n2 from node { neighbor 10.9.0.2 as 64512; }
 
 	drain := func(n *node, value *string) {
 		t.Helper()
-		o := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.name}}
+		o := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name}}
 		edit(t, o, func(o *corev1.Node) {
 			if value == nil {
 				delete(o.Annotations, v1beta1.Drain)
@@ -60,7 +60,7 @@ protocol bgp n2 from node { neighbor 10.9.0.2 as 64512; }
 	n1.says("r1", "it is drained", func(p v1beta1.SpeakerPeer) bool { return p.State == v1beta1.SessionIdle && p.Reason == "NodeDraining" })
 	drain(n1, nil)
 	r.has(host(web), node1, node2)
-	_ = n2.stop(unix.SIGKILL)
+	_ = n2.Stop(unix.SIGKILL)
 	r.has(host(web), node1)
 	for len(routes) > 0 {
 		if e := <-routes; e.gone {

@@ -53,7 +53,7 @@ func TestDiscardUnused(t *testing.T) {
 	if with <= before {
 		t.Errorf("%d rules, %d before", with, before)
 	}
-	_ = n.stop(unix.SIGKILL)
+	_ = n.Stop(unix.SIGKILL)
 	n.up()
 	r.has(aggregate, node1)
 	refused("after a crash")

@@ -3,16 +3,15 @@
 package speaker
 
 import (
-	"bufio"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/belfry-lb/belfry/e2e/router"
 	"github.com/belfry-lb/belfry/internal/nettest"
 	"github.com/belfry-lb/belfry/speaker/bgp/wire"
 )
@@ -27,61 +26,24 @@ type ear struct {
 	latest time.Time
 }
 
-func newEar(t testing.TB, l lan, name, cidr string) *ear {
+func newEar(t testing.TB, l nettest.LAN, name, cidr string) *ear {
 	t.Helper()
 	e := &ear{Host: nettest.NewHost(t), t: t, told: map[netip.Prefix]time.Time{}}
-	l.join(e.Host, name, cidr)
+	l.Join(e.Host, name, cidr)
 	var door net.Listener
 	e.Must(e.Do(func() (err error) {
 		door, err = net.Listen("tcp4", ":179")
 		return err
 	}))
 	t.Cleanup(func() { _ = door.Close() })
-	go func() {
-		for {
-			c, err := door.Accept()
-			if err != nil {
-				return
-			}
-			go e.listen(c)
-		}
-	}()
+	open := wire.Open{ASN: 64513, HoldTime: 90, RouterID: netip.MustParseAddr("192.0.2.2"), Families: wire.IPv4, FourOctetASN: true}
+	go router.Ear{Open: open, Told: e.note}.Serve(door)
 	return e
 }
 
-func (e *ear) listen(c net.Conn) {
-	defer func() { _ = c.Close() }()
-	open := wire.Open{ASN: 64513, HoldTime: 90, RouterID: netip.MustParseAddr("192.0.2.2"), Families: wire.IPv4, FourOctetASN: true}
-	if _, err := c.Write(append(open.Append(nil), wire.Keepalive()...)); err != nil {
-		return
-	}
-	in := bufio.NewReader(c)
-	for {
-		var h [wire.HeaderLen]byte
-		if _, err := io.ReadFull(in, h[:]); err != nil {
-			return
-		}
-		kind, length, err := wire.ParseHeader(h)
-		if err != nil {
-			return
-		}
-		body := make([]byte, length)
-		if _, err := io.ReadFull(in, body); err != nil {
-			return
-		}
-		switch kind {
-		case wire.TypeUpdate:
-			e.note(body, time.Now())
-		case wire.TypeKeepalive:
-			if _, err := c.Write(wire.Keepalive()); err != nil {
-				return
-			}
-		}
-	}
-}
-
 // note takes down the prefixes of an UPDATE, RFC 4271 section 4.3.
-func (e *ear) note(body []byte, at time.Time) {
+func (e *ear) note(body []byte) {
+	at := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for range 2 { // what is withdrawn, and the attributes

@@ -28,10 +28,10 @@ type gateway struct {
 	daemon *router.FRR // the last one
 }
 
-func newGateway(t testing.TB, l lan, name string, cidrs ...string) *gateway {
+func newGateway(t testing.TB, l nettest.LAN, name string, cidrs ...string) *gateway {
 	t.Helper()
 	g := &gateway{Host: nettest.NewHost(t), t: t}
-	l.join(g.Host, name, cidrs...)
+	l.Join(g.Host, name, cidrs...)
 	g.Forward()
 	g.Sysctl("ipv4/fib_multipath_hash_policy", "1")
 	return g

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/belfry-lb/belfry/internal/nettest"
 )
 
@@ -36,31 +34,6 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
-
-// lan is a switch. A port of it that goes down is a cut that only the packets show: both ends keep their carrier.
-type lan struct{ *nettest.Host }
-
-func newLAN(t testing.TB) lan {
-	t.Helper()
-	l := lan{nettest.NewHost(t)}
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = "lan"
-	must(t, l.Netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
-	must(t, l.Netlink.LinkSetUp(l.Link("lan")))
-	return l
-}
-
-// join plugs h's eth0, with these addresses, into the port that is called name.
-func (l lan) join(h *nettest.Host, name string, cidrs ...string) {
-	nettest.Cable(l.Host, name, h, "eth0")
-	l.Must(l.Netlink.LinkSetMaster(l.Link(name), l.Link("lan")))
-	h.Address("eth0", cidrs...)
-}
-
-// unplug and plug pull a port's cable and put it back.
-func (l lan) unplug(port string) { l.Must(l.Netlink.LinkSetDown(l.Link(port))) }
-
-func (l lan) plug(port string) { l.Must(l.Netlink.LinkSetUp(l.Link(port))) }
 
 var offices atomic.Int32
 

@@ -11,22 +11,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
-	"github.com/belfry-lb/belfry/internal/kube"
-	"github.com/belfry-lb/belfry/speaker"
+	"github.com/belfry-lb/belfry/internal/speakertest"
 )
 
 // create makes an object, with its status, and takes it away after the test.
 func create(t testing.TB, o client.Object) {
 	t.Helper()
-	ctx := context.Background()
-	withStatus := o.DeepCopyObject().(client.Object)
-	must(t, api.Create(ctx, o))
-	t.Cleanup(func() { must(t, client.IgnoreNotFound(api.Delete(ctx, o, client.GracePeriodSeconds(0)))) })
-	switch withStatus.(type) {
-	case *corev1.Node, *corev1.Pod, *corev1.Service:
-		withStatus.SetResourceVersion(o.GetResourceVersion())
-		must(t, api.Status().Patch(ctx, withStatus, client.Merge))
-	}
+	api.Put(t, o)
 }
 
 // edit changes an object as it is in the API server.
@@ -44,43 +35,10 @@ func remove(t testing.TB, o client.Object) {
 	must(t, api.Delete(context.Background(), o, client.GracePeriodSeconds(0)))
 }
 
-// newNamespace makes what every speaker needs.
-func newNamespace(t testing.TB) {
-	t.Helper()
-	o := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
-	must(t, client.IgnoreAlreadyExists(api.Create(context.Background(), o)))
-	create(t, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: kube.GossipSecret},
-		Data:       map[string][]byte{kube.GossipSecretKey: kube.NewGossipKey()},
-	})
-}
-
-// object is the Kubernetes Node of n.
-func (n *node) object() *corev1.Node {
-	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: n.name, Labels: n.labels},
-		Status: corev1.NodeStatus{
-			Addresses:  []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: n.addr}},
-			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}},
-		},
-	}
-}
-
-// pod is what the DaemonSet would have made for n.
-func (n *node) pod() *corev1.Pod {
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "speaker-" + n.name, Labels: speaker.PodLabels()},
-		Spec:       corev1.PodSpec{NodeName: n.name, HostNetwork: true, Containers: []corev1.Container{{Name: "speaker", Image: "belfry"}}},
-		Status:     corev1.PodStatus{Phase: corev1.PodRunning, PodIP: n.addr, PodIPs: []corev1.PodIP{{IP: n.addr}}},
-	}
-}
-
 const routedPool = "routed"
 
 func pool(addresses ...v1beta1.AddressRange) *v1beta1.IPAddressPool {
-	return &v1beta1.IPAddressPool{
-		ObjectMeta: metav1.ObjectMeta{Name: routedPool}, Spec: v1beta1.IPAddressPoolSpec{Addresses: addresses},
-	}
+	return speakertest.Pool(routedPool, addresses...)
 }
 
 func advertisement(change ...func(*v1beta1.BGPAdvertisementSpec)) *v1beta1.BGPAdvertisement {
@@ -110,15 +68,7 @@ func bfdProfile(name string, milliseconds, multiplier int32) *v1beta1.BFDProfile
 
 // service is one that the controller has given an address.
 func service(name string, a netip.Addr, change ...func(*corev1.Service)) *corev1.Service {
-	o := &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: name, Annotations: map[string]string{v1beta1.AnnotationAllocatedFrom: routedPool},
-		},
-		Spec: corev1.ServiceSpec{
-			Type: corev1.ServiceTypeLoadBalancer, AllocateLoadBalancerNodePorts: new(bool), Ports: []corev1.ServicePort{{Port: 80}},
-		},
-		Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: a.String()}}}},
-	}
+	o := speakertest.Service(name, routedPool, a.String())
 	for _, c := range change {
 		c(o)
 	}
@@ -127,22 +77,9 @@ func service(name string, a netip.Addr, change ...func(*corev1.Service)) *corev1
 
 // endpoints has one ready endpoint of the address's family on each of the nodes; a node may be named several times.
 func endpoints(service string, a netip.Addr, nodes ...string) *discoveryv1.EndpointSlice {
-	s := &discoveryv1.EndpointSlice{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: service, Labels: map[string]string{discoveryv1.LabelServiceName: service},
-		},
-		AddressType: discoveryv1.AddressTypeIPv4,
-	}
-	pod := netip.MustParseAddr("198.51.100.1")
+	pod := addr("198.51.100.1")
 	if a.Is6() {
-		s.AddressType, pod = discoveryv1.AddressTypeIPv6, netip.MustParseAddr("2001:db8:ffff::1")
+		pod = addr("2001:db8:ffff::1")
 	}
-	ready := true
-	for _, n := range nodes {
-		s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{
-			Addresses: []string{pod.String()}, NodeName: &n, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
-		})
-		pod = pod.Next()
-	}
-	return s
+	return speakertest.Endpoints(service, pod, nodes...)
 }

@@ -35,14 +35,14 @@ func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 // newScene makes a LAN and the objects that every test needs: a pool that routers are told of, and a Service with pods on
 // nodes n1, n2 and n3.
-func newScene(t testing.TB, change ...func(*v1beta1.BGPAdvertisementSpec)) lan {
+func newScene(t testing.TB, change ...func(*v1beta1.BGPAdvertisementSpec)) nettest.LAN {
 	t.Helper()
-	newNamespace(t)
+	api.PutNamespace(t)
 	create(t, pool("203.0.113.0/24", "10.200.0.0/16", "2001:db8:71::/120"))
 	create(t, advertisement(change...))
 	create(t, endpoints("web", web, "n1", "n2", "n3"))
 	create(t, service("web", web))
-	return newLAN(t)
+	return nettest.NewLAN(t)
 }
 
 // frrConfig is that of a router of AS 64513 whose neighbours get these lines each, behind their address.
@@ -114,7 +114,7 @@ func (n *node) serve(a netip.Addr) {
 			if err != nil {
 				return
 			}
-			_, _ = c.Write([]byte(n.name)) // a client that is gone asks again
+			_, _ = c.Write([]byte(n.Name)) // a client that is gone asks again
 			_ = c.Close()
 		}
 	}()

@@ -122,7 +122,7 @@ func TestSoakStart(t *testing.T) {
 			n.up()
 			ready = append(ready, milliseconds(time.Since(began)))
 			known = append(known, milliseconds(ear.knows(services+1).Sub(began)))
-			must(t, n.stop(unix.SIGTERM))
+			must(t, n.Stop(unix.SIGTERM))
 		}
 		t.Logf("%d Services, in ms: ready after %s", services, ready)
 		t.Logf("%d Services, in ms: the router knows all after %s", services, known)

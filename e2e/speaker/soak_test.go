@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/belfry-lb/belfry/e2e/router"
+	"github.com/belfry-lb/belfry/internal/nettest"
 	"github.com/belfry-lb/belfry/speaker/bfd"
 )
 
@@ -28,7 +29,7 @@ func (f figures) String() string {
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // duel is a node and two routers whose BFD is as fast as it is meant to be: 50 ms × 3.
-func duel(t *testing.T) (l lan, n *node, routers map[string]*gateway, frr *router.FRR, bird *router.BIRD) {
+func duel(t *testing.T) (l nettest.LAN, n *node, routers map[string]*gateway, frr *router.FRR, bird *router.BIRD) {
 	t.Helper()
 	l = newScene(t)
 	create(t, bfdProfile("fast", 50, 3))
@@ -63,11 +64,11 @@ func TestSoakLinkCut(t *testing.T) {
 			forget(events)
 		}
 		cut := time.Now()
-		l.unplug("n1")
+		l.Down("n1")
 		for name, events := range seen {
 			took[name] = append(took[name], milliseconds(await(t, events, host(web), true).at.Sub(cut)))
 		}
-		l.plug("n1")
+		l.Up("n1")
 	}
 	for name, f := range took {
 		t.Logf("50 ms × 3, cable cut until the route is gone from the kernel of %s, in ms: %s", name, f)

@@ -3,9 +3,7 @@
 package vrf
 
 import (
-	"bufio"
 	"context"
-	"io"
 	"net"
 	"net/netip"
 	"testing"
@@ -13,9 +11,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
 
+	"github.com/belfry-lb/belfry/e2e/router"
 	"github.com/belfry-lb/belfry/internal/nettest"
 	"github.com/belfry-lb/belfry/speaker/bgp"
 	"github.com/belfry-lb/belfry/speaker/bgp/wire"
@@ -24,27 +21,14 @@ import (
 // TestGuest: two routers have the same address, one in the VRF and one outside. A session leads to each, over the VRF's device
 // or without one, and each is told the next hop that is on its side. One dials in, too, on the VRF's own port.
 func TestGuest(t *testing.T) {
-	own, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	node, err := netlink.NewHandleAt(own, unix.NETLINK_ROUTE)
-	if err != nil {
-		t.Fatal(err)
-	}
-	red := &netlink.Vrf{LinkAttrs: netlink.LinkAttrs{Name: "red"}, Table: 100}
-	must(t, node.LinkAdd(red))
-	must(t, node.LinkSetUp(red))
-	inside, outside := routerAt(t, node, own, "in0", red), routerAt(t, node, own, "out0", nil)
+	node := nettest.Here(t)
+	node.Must(node.Netlink.LinkAdd(&netlink.Vrf{LinkAttrs: nettest.Named("red"), Table: 100}))
+	node.Up("red")
+	inside, outside := routerAt(t, node, "in0", "red"), routerAt(t, node, "out0", "")
 
 	r, err := bgp.New(bgp.Options{Log: logr.Discard()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- r.Run(ctx) }()
-	t.Cleanup(func() { stop(); must(t, <-ended) })
+	node.Must(err)
+	node.Run(r.Run)
 
 	session := bgp.Session{
 		LocalASN: 64512, PeerASN: 64513, RouterID: netip.MustParseAddr("192.0.2.1"), Address: netip.MustParseAddr("10.0.0.2"), HoldTime: 30 * time.Second,
@@ -58,7 +42,7 @@ func TestGuest(t *testing.T) {
 
 	for limit := time.After(2 * time.Minute); ; {
 		running, err := r.Apply(t.Context(), d)
-		must(t, err)
+		node.Must(err)
 		up := 0
 		for _, s := range running.Peers {
 			if s.State == bgp.Established {
@@ -76,7 +60,7 @@ func TestGuest(t *testing.T) {
 			t.Fatalf("sessions: %+v", running)
 		}
 	}
-	for name, h := range map[string]*router{"inside": inside, "outside": outside} {
+	for name, h := range map[string]*neighbour{"inside": inside, "outside": outside} {
 		select {
 		case <-h.told:
 		case <-time.After(time.Minute):
@@ -85,92 +69,38 @@ func TestGuest(t *testing.T) {
 	}
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// router is one in a namespace of its own, behind an interface of the node's. It knows as much of BGP as it takes to listen.
-type router struct {
-	t    *testing.T
+// neighbour is a router in a namespace of its own, behind an interface of the node's.
+type neighbour struct {
+	router.Ear
 	host *nettest.Host
 	told chan struct{}
 }
 
-func routerAt(t *testing.T, node *netlink.Handle, own netns.NsHandle, name string, vrf netlink.Link) *router {
-	r := &router{t, nettest.NewHost(t), make(chan struct{}, 10)}
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = "eth0"
-	must(t, r.host.Netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: name, PeerNamespace: netlink.NsFd(own)}))
+func routerAt(t *testing.T, node *nettest.Host, name, vrf string) *neighbour {
+	r := &neighbour{host: nettest.NewHost(t), told: make(chan struct{}, 10)}
+	r.Open = wire.Open{ASN: 64513, HoldTime: 30, RouterID: netip.MustParseAddr("192.0.2.2"), Families: wire.IPv4 | wire.IPv6, FourOctetASN: true}
+	r.Told = func([]byte) { r.told <- struct{}{} }
+	nettest.Cable(r.host, "eth0", node, name)
 	r.host.Address("eth0", "10.0.0.2/24")
-	must(t, r.host.Netlink.LinkSetUp(r.host.Link("eth0")))
-	link, err := node.LinkByName(name)
-	must(t, err)
-	if vrf != nil {
-		must(t, node.LinkSetMaster(link, vrf))
+	if vrf != "" {
+		node.Enslave(vrf, name)
 	}
-	a, err := netlink.ParseAddr("10.0.0.1/24")
-	must(t, err)
-	must(t, node.AddrAdd(link, a))
-	must(t, node.LinkSetUp(link))
-	must(t, r.host.Do(func() error {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "10.0.0.2:179")
-		if err == nil {
-			t.Cleanup(func() { l.Close() })
-			go func() {
-				for {
-					c, err := l.Accept()
-					if err != nil {
-						return
-					}
-					go r.talk(c)
-				}
-			}()
-		}
+	node.Address(name, "10.0.0.1/24")
+	var l net.Listener
+	r.host.Must(r.host.Do(func() (err error) {
+		l, err = new(net.ListenConfig).Listen(t.Context(), "tcp4", "10.0.0.2:179")
 		return err
 	}))
+	t.Cleanup(func() { l.Close() })
+	go r.Serve(l)
 	return r
 }
 
-// dial tries a session the other way round.
-func (r *router) dial(port uint16) {
-	_ = r.host.Do(func() error { // it is tried again
-		c, err := net.DialTimeout("tcp4", netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), port).String(), time.Second)
-		if err == nil {
-			go r.talk(c)
-		}
-		return err
-	})
-}
-
-func (r *router) talk(c net.Conn) {
-	defer c.Close()
-	open := wire.Open{ASN: 64513, HoldTime: 30, RouterID: netip.MustParseAddr("192.0.2.2"), Families: wire.IPv4 | wire.IPv6, FourOctetASN: true}
-	if _, err := c.Write(append(open.Append(nil), wire.Keepalive()...)); err != nil {
-		return
-	}
-	in := bufio.NewReader(c)
-	for {
-		var h [wire.HeaderLen]byte
-		if _, err := io.ReadFull(in, h[:]); err != nil {
-			return
-		}
-		kind, length, err := wire.ParseHeader(h)
-		if err != nil {
-			return
-		}
-		if _, err := in.Discard(length); err != nil {
-			return
-		}
-		switch kind {
-		case wire.TypeUpdate:
-			r.told <- struct{}{}
-		case wire.TypeKeepalive:
-			if _, err := c.Write(wire.Keepalive()); err != nil {
-				return
-			}
-		}
+// dial tries a session the other way round. It is tried again.
+func (r *neighbour) dial(port uint16) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if c, err := r.host.Dial(ctx, "tcp4", netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), port).String()); err == nil {
+		go r.Listen(c)
 	}
 }

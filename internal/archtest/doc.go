@@ -2,6 +2,7 @@
 // what its floor does not allow.
 //
 //	5  e2e, charts, internal/archtest                       look at everything, nobody imports them
+//	   internal/{nettest, speakertest}                      help the tests of all floors
 //	4  cmd                                                  the only os.Exit
 //	3  controllers, speaker, internal/kube, internal/cli    know Kubernetes
 //	2  speaker/{l2, bgp, bfd, members, liveness}           know one wire each, and nothing of ours or of Kubernetes

@@ -107,6 +107,10 @@ func (a *app) migrate(ctx context.Context, m migration) error {
 	return a.newMove(c, m, o).run(ctx)
 }
 
+// byHand is for whoever applies what is printed: the controller does not keep an address that no pool holds yet.
+const byHand = `By hand: apply all pools with "autoAssign: false" first, because the pools that are there give other addresses to Services
+whose own pool is not. See that Belfry has adopted every Service (kubectl belfry services -A), then apply the pools as printed.`
+
 // printMigration prints what can be applied on the standard output, and all that is for people on the other.
 func (a *app) printMigration(system string, o other) error {
 	r := o.result
@@ -126,10 +130,11 @@ func (a *app) printMigration(system string, o other) error {
 	}
 	a.tellNotes(r)
 	if system != metalLB {
-		fmt.Fprintln(a.io.ErrOut, "Apply the pools, see that Belfry has adopted every Service (kubectl belfry services -A), apply the rest, and turn the announcements of", system, "off.")
+		fmt.Fprintln(a.io.ErrOut, byHand+"\nApply the rest, and turn the announcements of", system, "off.")
 		return nil
 	}
 	a.tellSteps(migrate.Rehearse(o.imagined()), o)
+	fmt.Fprintln(a.io.ErrOut, "kubectl belfry migrate metallb --apply carries them out.\n"+byHand)
 	return nil
 }
 

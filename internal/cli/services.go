@@ -23,8 +23,9 @@ type serviceRow struct {
 	Name      string    `json:"name"`
 	Addresses []string  `json:"addresses"`
 	Pools     []string  `json:"pools"`
-	Nodes     []string  `json:"nodes"` // whose speakers say that they announce an address of it on the local network
-	State     string    `json:"state"` // Allocated, or the reason why it has no address or nobody announces it
+	Nodes     []string  `json:"nodes"`   // whose speakers say that they announce an address of it on the local network
+	Routers   bool      `json:"routers"` // the controller says that routers are told of an address of it
+	State     string    `json:"state"`   // Allocated, or the reason why it has no address or nobody announces it
 	Message   string    `json:"message,omitempty"`
 	Policy    string    `json:"externalTrafficPolicy"`
 	Created   time.Time `json:"created"`
@@ -40,7 +41,7 @@ func (a *app) newServices() *cobra.Command {
 		t := &table{titles: []string{"NAMESPACE", "NAME", "ADDRESSES", "POOL", "ANNOUNCED BY", "STATE", "AGE", "POLICY", "MESSAGE"}, wide: 7}
 		for _, r := range serviceRows(f, namespace) {
 			t.add(plain("%s", r.Namespace), plain("%s", r.Name), plain("%s", strings.Join(r.Addresses, ",")), plain("%s", strings.Join(r.Pools, ",")),
-				plain("%s", strings.Join(r.Nodes, ",")), good(r.State == allocated, r.State, r.State),
+				plain("%s", strings.Join(r.announcers(), ",")), good(r.State == allocated, r.State, r.State),
 				plain("%s", duration.HumanDuration(f.Now.Sub(r.Created))), plain("%s", r.Policy), plain("%s", r.Message))
 		}
 		return t
@@ -64,6 +65,21 @@ func stateOf(o *corev1.Service) (state, message string) {
 	return has.Reason, has.Message
 }
 
+// toldToRouters reads in what the controller says of a Service that BGP announces it: "BGP", or "203.0.113.10 BGP" in a list.
+func toldToRouters(o *corev1.Service) bool {
+	told := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionAnnounced)
+	return told != nil && told.Status == metav1.ConditionTrue &&
+		slices.ContainsFunc(strings.Split(told.Message, ", "), func(by string) bool { return by == "BGP" || strings.HasSuffix(by, " BGP") })
+}
+
+// announcers are those who announce, for people.
+func (r serviceRow) announcers() []string {
+	if r.Routers {
+		return append(slices.Clone(r.Nodes), "BGP")
+	}
+	return r.Nodes
+}
+
 func serviceRows(f explain.Facts, namespace string) []serviceRow {
 	rows := []serviceRow{}
 	where := f.Announcers()
@@ -84,6 +100,7 @@ func serviceRows(f explain.Facts, namespace string) []serviceRow {
 		slices.Sort(r.Nodes)
 		r.Nodes = slices.Compact(r.Nodes)
 		r.State, r.Message = stateOf(o)
+		r.Routers = toldToRouters(o)
 		rows = append(rows, r)
 	}
 	slices.SortFunc(rows, func(a, b serviceRow) int {

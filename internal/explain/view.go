@@ -21,6 +21,7 @@ type View struct {
 	verdicts  map[types.NamespacedName]alloc.Verdict
 	reserved  map[types.NamespacedName]alloc.Verdict
 	holders   map[netip.Addr][]types.NamespacedName // in the statuses of our Services
+	shown     map[types.NamespacedName][]netip.Addr // likewise
 	world     plan.World
 	owners    map[netip.Addr]string // who is to announce on the local network
 	withheld  map[withheldKey]plan.Withheld
@@ -54,7 +55,7 @@ func (v *View) assign() {
 	v.table.SetPools(v.Snapshot.Pools)
 	v.table.SetUnusable(v.Snapshot.Unusable)
 	v.recall()
-	v.holders = map[netip.Addr][]types.NamespacedName{}
+	v.holders, v.shown = map[netip.Addr][]types.NamespacedName{}, map[types.NamespacedName][]netip.Addr{}
 	var services []spec.Service
 	for _, s := range v.Services {
 		if !s.Ours {
@@ -62,6 +63,7 @@ func (v *View) assign() {
 		}
 		p := v.parse(s)
 		services = append(services, p)
+		v.shown[p.Key] = p.Held
 		for _, a := range p.Held {
 			v.holders[a] = append(v.holders[a], p.Key)
 		}

@@ -79,12 +79,21 @@ func addressChanges(before, after *View, key types.NamespacedName) []Change {
 		return []Change{{Moves, subject, fmt.Sprintf("from %s to %s", joined(lost), joined(got)), a.Reason}}
 	case len(lost) > 0:
 		return []Change{{Loses, subject, fmt.Sprintf("%s: %s", joined(lost), a.Message), a.Reason}}
+	case len(got) > 0 && len(overwritten(before, after, key)) > 0:
+		others := joined(overwritten(before, after, key))
+		return []Change{{Moves, subject, fmt.Sprintf("from %s, which its status shows, to %s", others, joined(got)), a.Reason}}
 	case len(got) > 0:
 		return []Change{{Gains, subject, joined(got), a.Reason}}
 	case has && (b.Reason != a.Reason || b.Allocated != a.Allocated):
 		return []Change{{Says, subject, a.Message, a.Reason}}
 	}
 	return nil
+}
+
+// overwritten are the addresses in a Service's status that nobody of ours gave, and that go with the write of ours.
+func overwritten(before, after *View, key types.NamespacedName) []netip.Addr {
+	others := minus(before.shown[key], addressesOf(before.verdicts[key]))
+	return minus(others, addressesOf(after.verdicts[key]))
 }
 
 // announceChanges looks at the addresses that a Service keeps.

@@ -84,6 +84,36 @@ func TestDrained(t *testing.T) {
 	}
 }
 
+// TestAnothersAddress: what another load balancer has written is adopted by the pool that holds it, and written over by any other.
+func TestAnothersAddress(t *testing.T) {
+	strange := service("strange", "198.51.100.7")
+	strange.Object.Annotations = nil
+	before := healthy(func(f *Facts) { f.Services = append(f.Services, strange) })
+	for _, c := range []struct {
+		pool v1beta1.IPAddressPool
+		want string
+	}{
+		{pool("old", "198.51.100.0-198.51.100.9"), "gains Service default/strange: 198.51.100.7"},
+		{pool("other", "203.0.113.1-203.0.113.9"), "moves Service default/strange: from 198.51.100.7, which its status shows, to 203.0.113.1"},
+	} {
+		start := before
+		start.Objects.Pools = nil
+		after, err := start.Apply(&c.pool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, x := range WhatIf(Look(start), Look(after)) {
+			if strings.HasSuffix(x.Subject, "strange") {
+				got = append(got, fmt.Sprintf("%s %s: %s", x.Effect, x.Subject, x.Text))
+			}
+		}
+		if strings.Join(got, "; ") != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
 func TestApplyKeepsWhatTheClusterWrites(t *testing.T) {
 	f := healthy()
 	o := f.Services[0].Object.DeepCopy()

@@ -70,7 +70,7 @@ func ofBGP() map[spec.Reason]Words {
 		spec.ReasonIncomplete:         {"a field is missing that the object cannot do without", "Add the field that the message names."},
 		spec.ReasonBadValue:           {"a field has a value that cannot be", "Correct the value that the message names."},
 		spec.ReasonContradiction:      {"two settings contradict each other", "Correct one of the settings that the message names."},
-		spec.ReasonAttributesDiffer:   {"an older advertisement of the same routes has other attributes, which count", "Give both advertisements the same attributes, or let them select different addresses, nodes or peers."},
+		spec.ReasonAttributesDiffer:   {"an older advertisement of the same pool to the same peer has other attributes, which count for routes of both", "Give both advertisements the same attributes, or let them select different Services, addresses, nodes or peers by values of one label."},
 		spec.ReasonUnknownPeer:        {"an advertisement names a BGPPeer that does not exist", "Correct the name in spec.peers, or create the BGPPeer."},
 		spec.ReasonUnknownProfile:     {"a BGPPeer names a BFDProfile that does not exist", "Correct spec.bfdProfile, or create the BFDProfile; without it the path is not watched."},
 		spec.ReasonUnknownTemplate:    {"a BGPPeer names a base that does not exist", "Correct spec.base, or create the template."},

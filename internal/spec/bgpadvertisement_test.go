@@ -287,7 +287,8 @@ func TestAttributesThatDiffer(t *testing.T) {
 			}
 			continue
 		}
-		if len(problems) != 1 || problems[0].Name != "a-younger" || !strings.Contains(problems[0].Message, tt.words) || !strings.Contains(problems[0].Message, "b-older") {
+		if len(problems) != 1 || problems[0].Name != "a-younger" || !strings.Contains(problems[0].Message, tt.words) ||
+			!strings.Contains(problems[0].Message, "b-older, which is older, is for pool dmz and peer a too") || !strings.Contains(problems[0].Message, "where both select a Service") {
 			t.Errorf("%s: %v", tt.name, problems)
 		}
 	}

@@ -2,26 +2,30 @@ package spec
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// differences tells of each advertisement that wants other attributes than an older one for the same routes: the older one's
-// count. Communities do not differ, they are joined.
+// differences tells of each advertisement that wants other attributes than an older one for routes that both may announce: there
+// the older one's count. Whether there is such a route depends on Services, which come and go; the message says so. Communities
+// do not differ, they are joined.
 func (b *BGP) differences(pools map[string]labels.Set) (problems []Problem) {
 	byAge := slices.SortedFunc(slices.Values(b.Advertisements), BGPAdvertisement.Older)
 	for i, younger := range byAge {
 		for _, older := range byAge[:i] {
 			fields := younger.differs(older)
-			if fields == "" || !b.meet(pools, older, younger) {
+			if fields == "" {
 				continue
 			}
-			problems = append(problems, *advertisementProblem(younger.Name, ReasonAttributesDiffer, fmt.Sprintf(
-				"BGPAdvertisement %s, which is older, announces the same routes to the same peers with another %s than %s: there the older one's counts",
-				older.Name, fields, younger.Name)))
-			break
+			if pool, peer, meet := b.meet(pools, older, younger); meet {
+				problems = append(problems, *advertisementProblem(younger.Name, ReasonAttributesDiffer, fmt.Sprintf(
+					"BGPAdvertisement %s, which is older, is for pool %s and peer %s too, with another %s than %s: where both select a Service and a node, the older one's counts",
+					older.Name, pool, peer, fields, younger.Name)))
+				break
+			}
 		}
 	}
 	return problems
@@ -51,22 +55,23 @@ func (a BGPAdvertisement) differs(older BGPAdvertisement) string {
 
 func (a BGPAdvertisement) hostRoutesAnywhere() bool { return a.HostRoute(IPv4) || a.HostRoute(IPv6) }
 
-// meet tells whether the two may announce one prefix to one peer, as far as that shows without Services and nodes.
-func (b *BGP) meet(pools map[string]labels.Set, x, y BGPAdvertisement) bool {
+// meet returns the first pool and the first peer for which the two may announce one prefix, as far as that shows without
+// Services and nodes.
+func (b *BGP) meet(pools map[string]labels.Set, x, y BGPAdvertisement) (pool, peer string, _ bool) {
 	disjoint := func(x, y []labels.Selector) bool { return len(x) > 0 && len(y) > 0 && apart(x, y) }
 	if disjoint(x.Services, y.Services) || disjoint(x.Nodes, y.Nodes) || !x.sameLength(y, IPv4) && !x.sameLength(y, IPv6) {
-		return false
+		return "", "", false
 	}
-	peer := slices.ContainsFunc(b.Peers, func(p Peer) bool { return x.SelectsPeer(p) && y.SelectsPeer(p) })
-	if !peer {
-		return false
+	i := slices.IndexFunc(b.Peers, func(p Peer) bool { return x.SelectsPeer(p) && y.SelectsPeer(p) })
+	if i < 0 {
+		return "", "", false
 	}
-	for pool, l := range pools {
-		if x.SelectsPool(pool, l) && y.SelectsPool(pool, l) {
-			return true
+	for _, pool := range slices.Sorted(maps.Keys(pools)) {
+		if l := pools[pool]; x.SelectsPool(pool, l) && y.SelectsPool(pool, l) {
+			return pool, b.Peers[i].Name, true
 		}
 	}
-	return false
+	return "", "", false
 }
 
 // sameLength tells whether both announce prefixes of one length in the family.

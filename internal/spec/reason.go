@@ -44,7 +44,7 @@ const (
 	ReasonUnknownCommunity Reason = "UnknownCommunity"
 	// ReasonAmbiguousCommunity: two Communities define an alias differently; the older one's counts.
 	ReasonAmbiguousCommunity Reason = "AmbiguousCommunity"
-	// ReasonAttributesDiffer: two advertisements want different attributes for the same routes; the older one's count.
+	// ReasonAttributesDiffer: two advertisements of one pool to one peer want different attributes; for routes of both, the older one's count.
 	ReasonAttributesDiffer Reason = "AttributesDiffer"
 )
 

@@ -11,13 +11,35 @@ import (
 	"github.com/belfry-lb/belfry/speaker/bgp/wire"
 )
 
-// said is a route as one router is told it: with its next hop settled and what does not belong on the session left out.
+// said is a route as one router is told it, with its next hop settled. There are many of them, and few that differ in more
+// than the prefix: those that are alike share the route, which must not be changed.
 type said struct {
-	route   Route
+	route   *Route
 	nextHop netip.Addr
 }
 
-func (s said) equal(o said) bool { return s.nextHop == o.nextHop && s.route.equal(o.route) }
+func (s said) equal(o said) bool {
+	return s.nextHop == o.nextHop && (s.route == o.route || s.route.equal(*o.route))
+}
+
+// alike finds the one of equal routes.
+type alike struct{ known []*Route }
+
+// fewRoutes bounds the search.
+const fewRoutes = 16
+
+func (a *alike) one(r Route) *Route {
+	for _, k := range a.known {
+		if k.equal(r) {
+			return k
+		}
+	}
+	novel := r // on the heap, unlike r
+	if len(a.known) < fewRoutes {
+		a.known = append(a.known, &novel)
+	}
+	return &novel
+}
 
 // maxCommunities bounds what one route may carry, so that every UPDATE stays far below 4,096 bytes.
 const maxCommunities = 100
@@ -72,7 +94,7 @@ func (s said) path(p netip.Prefix, asn uint32, internal bool) (*api.Path, error)
 
 // withdrawal builds what names a path to take away.
 func withdrawal(p netip.Prefix, nextHop netip.Addr) (*api.Path, error) {
-	return said{nextHop: nextHop}.path(p, 0, true)
+	return said{&Route{}, nextHop}.path(p, 0, true)
 }
 
 func prepend(asn uint32, times uint8) message {

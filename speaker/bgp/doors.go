@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -134,6 +135,8 @@ func (d *doors) wait(open map[at]*door, c call) error {
 	return nil
 }
 
+const acceptPause = 10 * time.Millisecond
+
 func (d *doors) accept(where at, l *net.TCPListener) {
 	for {
 		conn, err := l.AcceptTCP()
@@ -141,7 +144,13 @@ func (d *doors) accept(where at, l *net.TCPListener) {
 			return
 		}
 		if err != nil {
-			continue // of one connection only: it was gone before it was taken
+			// Of one connection, which was gone before it was taken; or the process has too many files open, which passes.
+			select {
+			case <-time.After(acceptPause):
+				continue
+			case <-d.done:
+				return
+			}
 		}
 		select {
 		case d.visits <- visit{where, conn}:

@@ -23,8 +23,8 @@ type bench struct {
 	d       *daemon
 	session Session
 	routes  map[netip.Prefix]said
-	// heard counts the messages that links have taken from their routers.
-	heard atomic.Int64
+	// heard and sent count the messages that links have taken from their routers, and sent them.
+	heard, sent atomic.Int64
 }
 
 func newBench(t testing.TB) *bench {
@@ -37,13 +37,22 @@ func newBench(t testing.TB) *bench {
 		LocalASN: 64512, PeerASN: 64513, RouterID: netip.MustParseAddr("192.0.2.1"), Address: netip.MustParseAddr("127.0.0.1"), GracefulRestart: true,
 	}.settings()
 	hop := netip.MustParseAddr("192.0.2.1")
-	return &bench{d: d, session: s, routes: map[netip.Prefix]said{netip.MustParsePrefix("203.0.113.7/32"): {nextHop: hop}}}
+	return &bench{d: d, session: s, routes: map[netip.Prefix]said{netip.MustParsePrefix("203.0.113.7/32"): {&Route{}, hop}}}
 }
 
 // run is one session with a router that does as talk says. It returns why the session ended.
 func (b *bench) run(t testing.TB, talk func(*fakeConn)) error {
 	t.Helper()
+	return b.hangUp(t, nil, talk)
+}
+
+// hangUp is run with a way to end the session.
+func (b *bench) hangUp(t testing.TB, end <-chan farewell, talk func(*fakeConn)) error {
+	t.Helper()
 	ours, theirs := pair(t)
+	if end != nil {
+		_ = ours.(*net.TCPConn).SetWriteBuffer(4096)
+	}
 	if err := b.d.open(t.Context(), b.session); err != nil {
 		t.Fatal(err)
 	}
@@ -57,9 +66,12 @@ func (b *bench) run(t testing.TB, talk func(*fakeConn)) error {
 		established: func() {},
 		took:        b.d.took,
 		word:        func() *wire.Notification { return nil },
+		hangUp:      end,
 		count: func(direction string, _ wire.Type) {
 			if direction == "received" {
 				b.heard.Add(1)
+			} else {
+				b.sent.Add(1)
 			}
 		},
 	}
@@ -75,6 +87,17 @@ func (b *bench) run(t testing.TB, talk func(*fakeConn)) error {
 		t.Fatal(err)
 	}
 	return err
+}
+
+// quiet waits until the link has sent nothing for a while, which it does when the router does not read.
+func (b *bench) quiet() {
+	for same, last := 0, int64(-1); same < 20; <-time.After(20 * time.Millisecond) {
+		if now := b.sent.Load(); now == last && now > 2 {
+			same++
+		} else {
+			same, last = 0, now
+		}
+	}
 }
 
 // works runs a session with a good router, which must hear of the route.

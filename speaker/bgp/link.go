@@ -33,9 +33,16 @@ type link struct {
 	took func(messages int)
 	// word is what the router is to be told should GoBGP end the session without a word; nil for nothing.
 	word func() *wire.Notification
-	// hangUp brings the word with which to end the session at once.
-	hangUp <-chan wire.Notification
+	// hangUp brings the word with which to end the session, whatever GoBGP still has to say.
+	hangUp <-chan farewell
 	count  func(direction string, t wire.Type)
+}
+
+// farewell is a last word that does not wait for GoBGP.
+type farewell struct {
+	word wire.Notification
+	// whole: the message that is being sent goes out first, however long the router takes to read it.
+	whole bool
 }
 
 // opened is what the two ends have agreed on, and where they are.
@@ -134,22 +141,31 @@ func (l *link) expectOpen(out *stream) ([]byte, error) {
 
 // pump passes messages on until one side ends, and returns why the session did.
 func (l *link) pump(in, out *stream) error {
-	ends := make(chan error, 2)
-	go func() { ends <- l.outward(in, out) }()
-	go func() { ends <- l.inward(in, out) }()
+	outwards, inwards, hush := make(chan error, 1), make(chan error, 1), make(chan struct{})
+	go func() { outwards <- l.outward(in, out, hush) }()
+	go func() { inwards <- l.inward(in, out) }()
 	var why error
-	left := 1
+	waits := []<-chan error{outwards, inwards} // for those that are still at it
 	select {
-	case why = <-ends:
-	case n := <-l.hangUp:
-		why, left = because(ReasonPathFailed, &n), 2
-		_ = out.conn.SetWriteDeadline(time.Now()) // a write that waits for the router must not keep the word waiting
+	case why = <-outwards:
+		waits = waits[1:]
+	case why = <-inwards:
+		waits = waits[:1]
+	case f := <-l.hangUp:
+		why = because(ReasonPathFailed, &f.word)
+		close(hush)
+		_ = in.conn.SetReadDeadline(time.Now())
+		if !f.whole {
+			_ = out.conn.SetWriteDeadline(time.Now()) // a write that waits for the router must not keep the word waiting
+		}
+		<-outwards //nolint:errcheck // it was asked to end
+		waits = waits[1:]
 	}
 	if r, _ := reasonOf(why); r == ReasonInternal {
 		// GoBGP has closed its end. If it had a last word, that is the reason, and it is still on its way.
 		select {
-		case why = <-ends:
-			left = 0
+		case why = <-waits[0]:
+			waits = nil
 		case <-time.After(drainTime):
 		}
 	}
@@ -160,8 +176,8 @@ func (l *link) pump(in, out *stream) error {
 	if err := in.conn.SetReadDeadline(time.Now().Add(drainTime)); err != nil {
 		in.conn.Close()
 	}
-	for range left {
-		<-ends //nolint:errcheck // only says that its connection was closed
+	for _, w := range waits {
+		<-w //nolint:errcheck // only says that its connection was closed
 	}
 	return why
 }
@@ -177,12 +193,12 @@ func (l *link) part(why error, out *stream) {
 		return
 	}
 	if !isSaid(why) {
-		l.farewell(out, *n)
+		l.say(out, *n)
 	}
 	out.drain()
 }
 
-func (l *link) farewell(out *stream, n wire.Notification) {
+func (l *link) say(out *stream, n wire.Notification) {
 	if l.send(out, n.Append(nil)) == nil {
 		out.halfClose()
 	}
@@ -196,10 +212,16 @@ func (l *link) send(out *stream, b []byte) error {
 	return nil
 }
 
-// outward passes on what GoBGP says. Its OPEN has been read; what comes here is its KEEPALIVEs, UPDATEs and last word.
-func (l *link) outward(in, out *stream) error {
+// outward passes on what GoBGP says, until hush is closed. Its OPEN has been read; what comes here is its KEEPALIVEs, UPDATEs
+// and last word.
+func (l *link) outward(in, out *stream, hush <-chan struct{}) error {
 	for {
 		t, raw, err := in.readWhole()
+		select {
+		case <-hush:
+			return nil
+		default:
+		}
 		if err != nil {
 			return because(ReasonInternal, fmt.Errorf("reading from the BGP server: %w", err))
 		}

@@ -22,7 +22,7 @@ type peer struct {
 	env  *environment
 	d    *daemon
 
-	wants  chan wish
+	wants  chan wish // has room for one
 	done   chan struct{}
 	status atomic.Pointer[Status]
 
@@ -44,8 +44,9 @@ type attempt struct {
 	meetings    chan meeting
 	established chan struct{}
 	ended       chan error
-	// hangUp has room for the one word with which the session is to end at once.
-	hangUp chan wire.Notification
+	// hangUp has room for the one word with which the session is to end, and hungUp says that it was used.
+	hangUp chan farewell
+	hungUp bool
 	// deadline ends it the hard way; set once it is asked to end.
 	deadline <-chan time.Time
 
@@ -82,7 +83,7 @@ type environment struct {
 func newPeer(name string, env *environment, d *daemon) *peer {
 	p := &peer{
 		name: name, log: env.log.WithValues("peer", name), env: env, d: d,
-		wants: make(chan wish), done: make(chan struct{}), retry: time.NewTimer(time.Hour),
+		wants: make(chan wish, 1), done: make(chan struct{}), retry: time.NewTimer(time.Hour),
 	}
 	p.retry.Stop()
 	p.status.Store(&Status{Since: time.Now()})
@@ -119,7 +120,7 @@ func (p *peer) run(ctx context.Context) {
 		case err := <-a.ended:
 			p.end(ctx, err)
 		case <-a.deadline:
-			p.live.cancel()
+			p.insist()
 		case router := <-p.search.finds():
 			p.meets(router)
 		}
@@ -180,7 +181,7 @@ func (p *peer) begin(ctx context.Context) {
 	lctx, cancel := context.WithCancel(context.Background())
 	a := &attempt{
 		session: s, cancel: cancel, meetings: make(chan meeting), established: make(chan struct{}), ended: make(chan error, 1),
-		word: new(atomic.Pointer[wire.Notification]), hangUp: make(chan wire.Notification, 1),
+		word: new(atomic.Pointer[wire.Notification]), hangUp: make(chan farewell, 1),
 	}
 	p.live = a
 	d := p.d
@@ -305,7 +306,8 @@ func (p *peer) lose(why error) {
 	}
 	a.cause = because(ReasonPathFailed, why)
 	a.deadline = time.After(partingTime)
-	a.hangUp <- wire.Notification{Code: wire.CodeCease, Subcode: wire.CeaseBFDDown}
+	a.hangUp <- farewell{word: wire.Notification{Code: wire.CodeCease, Subcode: wire.CeaseBFDDown}}
+	a.hungUp = true
 	reason, message := reasonOf(a.cause)
 	state := Connecting
 	if p.want.Mode.none() {
@@ -343,10 +345,25 @@ func (p *peer) part(why error, text string, graceful bool) {
 	if err == nil {
 		err = p.d.shutdown(context.Background(), text)
 	}
+	a.deadline = time.After(partingTime) // of many routes, taking them back may have taken longer than that
 	if err != nil {
 		p.log.Error(err, "Ending the session the hard way")
 		a.cancel()
 	}
+}
+
+// insist ends a session that has not ended in time. If GoBGP has not come to the last word, for it still withdraws routes or
+// the router is slow to read, the word goes before the rest: closed without it, a router that keeps routes over a restart
+// would keep these.
+func (p *peer) insist() {
+	a := p.live
+	word := a.word.Load()
+	if word == nil || a.hungUp {
+		a.cancel()
+		return
+	}
+	a.hangUp <- farewell{word: *word, whole: true}
+	a.hungUp, a.deadline = true, time.After(partingTime)
 }
 
 // end takes note that the link has ended, and of why.

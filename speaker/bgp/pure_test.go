@@ -101,10 +101,10 @@ func TestDiffer(t *testing.T) {
 	p := func(n byte) netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, n}), 32) }
 	hop := netip.MustParseAddr("192.0.2.1")
 	running := map[netip.Prefix]said{
-		p(1): {nextHop: hop}, p(2): {nextHop: hop}, p(3): {nextHop: hop, route: Route{Communities: []Community{1}}}, p(4): {nextHop: hop},
+		p(1): {&Route{}, hop}, p(2): {&Route{}, hop}, p(3): {nextHop: hop, route: &Route{Communities: []Community{1}}}, p(4): {&Route{}, hop},
 	}
 	desired := map[netip.Prefix]said{
-		p(1): {nextHop: hop}, p(2): {nextHop: hop.Next()}, p(3): {nextHop: hop, route: Route{Communities: []Community{2}}}, p(5): {nextHop: hop},
+		p(1): {&Route{}, hop}, p(2): {&Route{}, hop.Next()}, p(3): {nextHop: hop, route: &Route{Communities: []Community{2}}}, p(5): {&Route{}, hop},
 	}
 	add, remove := differ(running, desired)
 	slices.SortFunc(add, netip.Prefix.Compare)
@@ -134,6 +134,36 @@ func TestRouteEqual(t *testing.T) {
 			t.Errorf("another %s makes no difference", name)
 		}
 	}
+}
+
+// TestAlike: each route is told as it is, whatever it shares; of a few different ones there is one each.
+func TestAlike(t *testing.T) {
+	routes := map[netip.Prefix]Route{}
+	for i := range 100 {
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 32)
+		routes[p] = Route{MED: Some(uint32(i % 3)), Communities: []Community{Community(i % 2)}}
+	}
+	h := hops{v4: netip.MustParseAddr("192.0.2.1"), families: wire.IPv4}
+	check := func(atMost int) {
+		t.Helper()
+		all, withheld := h.tell(routes, false)
+		different := map[*Route]bool{}
+		for p, r := range routes {
+			if s := all[p]; !s.route.equal(r) || s.nextHop != h.v4 {
+				t.Errorf("%s: %+v, want %+v", p, s, r)
+			}
+			different[all[p].route] = true
+		}
+		if len(different) > atMost || len(withheld) > 0 {
+			t.Errorf("%d routes are kept, %d withheld", len(different), len(withheld))
+		}
+	}
+	check(6)
+	for p, r := range routes {
+		r.MED = Some(uint32(p.Addr().As4()[3]))
+		routes[p] = r
+	}
+	check(100)
 }
 
 func TestDrained(t *testing.T) {
@@ -171,7 +201,7 @@ func TestPath(t *testing.T) {
 		false: "OriginAttribute NextHopAttribute AsPathAttribute MultiExitDiscAttribute ExtendedCommunitiesAttribute",
 		true:  "OriginAttribute NextHopAttribute MultiExitDiscAttribute LocalPrefAttribute ExtendedCommunitiesAttribute",
 	} {
-		p, err := said{route, netip.MustParseAddr("192.0.2.1")}.path(netip.MustParsePrefix("203.0.113.7/32"), 64512, internal)
+		p, err := said{&route, netip.MustParseAddr("192.0.2.1")}.path(netip.MustParsePrefix("203.0.113.7/32"), 64512, internal)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +213,7 @@ func TestPath(t *testing.T) {
 			t.Errorf("internal %v: %s", internal, got)
 		}
 	}
-	p, err := said{Route{}, netip.MustParseAddr("fe80::1%eth0")}.path(netip.MustParsePrefix("2001:db8::7/128"), 64512, false)
+	p, err := said{&Route{}, netip.MustParseAddr("fe80::1%eth0")}.path(netip.MustParsePrefix("2001:db8::7/128"), 64512, false)
 	if err != nil || p.GetFamily().GetAfi() != api.Family_AFI_IP6 || !strings.Contains(fmt.Sprint(p), `"fe80::1"`) {
 		t.Errorf("%v, %v", p, err)
 	}

@@ -48,40 +48,41 @@ func first(addrs []netip.Addr, fits func(netip.Addr) bool) netip.Addr {
 	return second
 }
 
-// say settles what a router is told of one prefix, or why it is told nothing.
-func (h hops) say(p netip.Prefix, r Route) (said, Reason) {
+// hop settles the next hop that a router is told of one prefix, or why it is told nothing of it.
+func (h hops) hop(p netip.Prefix, r Route) (hop netip.Addr, _ Reason) {
 	family := wire.FamilyOf(p.Addr())
-	hop := r.NextHop
+	hop = r.NextHop
 	if !hop.IsValid() {
 		hop = map[wire.Family]netip.Addr{wire.IPv4: h.v4, wire.IPv6: h.v6}[family]
 	}
 	switch {
 	case !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() || p.Addr().IsMulticast():
-		return said{}, ReasonPrefix
+		return netip.Addr{}, ReasonPrefix
 	case !h.families.Has(family):
-		return said{}, ReasonFamily
+		return netip.Addr{}, ReasonFamily
 	case !hop.IsValid() || hop.IsLoopback() || hop.IsUnspecified() || hop.IsMulticast(),
 		family == wire.IPv6 && !hop.Is6(), family == wire.IPv4 && hop.Is6() && !h.mixed:
-		return said{}, ReasonNextHop
+		return netip.Addr{}, ReasonNextHop
 	case r.tooMany():
-		return said{}, ReasonAttributes
+		return netip.Addr{}, ReasonAttributes
 	}
-	return said{route: r, nextHop: hop}, ReasonNone
+	return hop, ReasonNone
 }
 
 // tell settles what a router is told of all routes.
 func (h hops) tell(routes map[netip.Prefix]Route, draining bool) (all map[netip.Prefix]said, withheld map[netip.Prefix]Reason) {
 	all, withheld = make(map[netip.Prefix]said, len(routes)), map[netip.Prefix]Reason{}
+	var same alike
 	for p, r := range routes {
 		if draining {
 			r = r.drained()
 		}
-		s, why := h.say(p, r)
+		hop, why := h.hop(p, r)
 		if why != ReasonNone {
 			withheld[p] = why
 			continue
 		}
-		all[p] = s
+		all[p] = said{same.one(r), hop}
 	}
 	return all, withheld
 }

@@ -147,12 +147,12 @@ func (o *owner) loop(ctx context.Context, requests <-chan request) {
 // apply passes the wishes on, to all peers at once, and waits until each has heard.
 func (o *owner) apply(ctx context.Context, d Desired) error {
 	var errs []error
-	var heard []chan struct{}
+	var told []telling
 	for _, name := range slices.Sorted(maps.Keys(o.peers)) {
 		if _, wanted := d.Peers[name]; !wanted {
 			p := o.peers[name]
 			delete(o.peers, name)
-			heard = append(heard, o.tell(p, wish{leave: true}))
+			told = append(told, tell(p, wish{leave: true}))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Peers)) {
@@ -161,24 +161,27 @@ func (o *owner) apply(ctx context.Context, d Desired) error {
 			errs = append(errs, fmt.Errorf("taking on peer %s: %w", name, err))
 			continue
 		}
-		heard = append(heard, o.tell(p, wish{peer: d.Peers[name]}))
+		told = append(told, tell(p, wish{peer: d.Peers[name]}))
 	}
-	for _, h := range heard {
-		<-h
+	for _, t := range told {
+		select {
+		case <-t.heard:
+		case <-t.gone:
+		}
 	}
 	o.env.doors.keep(ctx, listening(d))
 	return errors.Join(errs...)
 }
 
-// tell hands a wish to a peer's goroutine, which always listens; the peer may be busy with the one before.
-func (o *owner) tell(p *peer, w wish) chan struct{} {
-	w.heard = make(chan struct{})
-	select {
-	case p.wants <- w:
-	case <-p.done:
-		close(w.heard)
-	}
-	return w.heard
+// telling is a wish that has been handed to a peer: it is heard, or the peer is gone.
+type telling struct{ heard, gone <-chan struct{} }
+
+// tell hands a wish to a peer. Its goroutine may be busy, with a session that begins or ends; the other peers do not wait for it.
+func tell(p *peer, w wish) telling {
+	heard := make(chan struct{})
+	w.heard = heard
+	p.wants <- w // has room, for the wish before has been heard
+	return telling{heard, p.done}
 }
 
 // peer returns a running peer.

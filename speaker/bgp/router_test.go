@@ -219,6 +219,34 @@ func TestApplyIsQuietWhenNothingChanges(t *testing.T) {
 	}
 }
 
+// TestBusyPeerHoldsNobodyUp: a peer whose goroutine has something else to do does not keep the others from their wishes.
+func TestBusyPeerHoldsNobodyUp(t *testing.T) {
+	env := &environment{log: logr.Discard(), doors: newDoors()}
+	close(env.doors.done) // nobody is to dial
+	a, b, c := newPeer("a", env, nil), newPeer("b", env, nil), newPeer("c", env, nil)
+	o := &owner{env: env, peers: map[string]*peer{"a": a, "b": b, "c": c}} // b is to leave
+	applied := make(chan error, 1)
+	go func() { applied <- o.apply(t.Context(), Desired{Peers: map[string]Peer{"a": {}, "c": {}}}) }()
+	hear := func(p *peer) {
+		select {
+		case w := <-p.wants:
+			close(w.heard)
+		case <-t.Context().Done():
+		}
+	}
+	hear(c)
+	hear(b)
+	select {
+	case err := <-applied:
+		t.Errorf("applied before all have heard: %v", err)
+	default:
+	}
+	close(a.done) // it ends instead
+	if err := <-applied; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWithheldRoutesSayWhy(t *testing.T) {
 	f := newFakeRouter(t, func(c *fakeConn) {
 		o := fakeOpen()

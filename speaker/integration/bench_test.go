@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -17,10 +16,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/speakertest"
 )
 
 const (
@@ -34,20 +33,14 @@ const (
 // neighbour is answered.
 func BenchmarkEndpointUpdates(b *testing.B) {
 	program := filepath.Join(b.TempDir(), "belfry")
-	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/belfry").CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
+	must(b, speakertest.Build(program, false))
 	s, l := newSite(b)
-	l.join(s.asker, "asker", "10.82.0.9/16")
+	l.Join(s.asker.Host, "asker", "10.82.0.9/16")
 	n := newNode(b, l, s.api, "bench", "10.82.0.1/16")
-	n.program, s.nodes = program, []*node{n}
-	create(b, pool("bench", "10.82.128.0-10.82.191.255"))
+	n.Program, s.nodes = program, []*node{n}
+	create(b, speakertest.Pool("bench", "10.82.128.0-10.82.191.255"))
 	create(b, advertisement("bench", "bench"))
-	fast := rest.CopyConfig(config)
-	fast.QPS, fast.Burst = 2000, 2000
-	writer, err := client.New(fast, client.Options{Scheme: api.Scheme()})
-	must(b, err)
-	populate(b, writer)
+	populate(b, api)
 	s.up()
 	eventuallyWithin(b, 5*time.Minute, "every second Service is announced", func() bool { return n.metric("belfry_l2_addresses") == benchServices/2 })
 	turn := 0
@@ -57,7 +50,7 @@ func BenchmarkEndpointUpdates(b *testing.B) {
 			var took []time.Duration
 			for b.Loop() {
 				turn++
-				took = append(took, churn(b, writer, s, turn, kind == "moving"))
+				took = append(took, churn(b, api, s, turn, kind == "moving"))
 			}
 			lasted := time.Since(began).Seconds()
 			slices.Sort(took)
@@ -83,7 +76,7 @@ func populate(b *testing.B, c client.Client) {
 	work.SetLimit(32)
 	for i := range benchServices {
 		work.Go(func() error {
-			o := service(benchName(i), "bench", benchAddr(i).String())
+			o := speakertest.Service(benchName(i), "bench", benchAddr(i).String())
 			o.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
 			o.Status.Conditions = []metav1.Condition{{
 				Type: v1beta1.ConditionAnnounced, Status: metav1.ConditionTrue, Reason: "Announced", LastTransitionTime: metav1.Now(),
@@ -105,7 +98,7 @@ func populate(b *testing.B, c client.Client) {
 		var clean errgroup.Group
 		clean.SetLimit(32)
 		for i := range benchServices {
-			clean.Go(func() error { return c.Delete(ctx, service(benchName(i), "bench", "")) })
+			clean.Go(func() error { return c.Delete(ctx, speakertest.Service(benchName(i), "bench", "")) })
 		}
 		must(b, clean.Wait())
 	})
@@ -158,7 +151,7 @@ func churn(b *testing.B, c client.Client, s *site, turn int, moving bool) (react
 // cpu is what the speaker has used.
 func (n *node) cpu() time.Duration {
 	n.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.process.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.Process.Process.Pid))
 	must(n.t, err)
 	fields := strings.Fields(string(text[strings.LastIndex(string(text), ")")+1:]))
 	sum := 0

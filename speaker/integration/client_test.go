@@ -18,7 +18,7 @@ const listenFor = 250 * time.Millisecond
 // answers asks the LAN for an address and returns the distinct hardware addresses of all who answered, sorted.
 func (h *host) answers(a netip.Addr) (macs []string) {
 	h.t.Helper()
-	must(h.t, h.in(func() error {
+	must(h.t, h.Do(func() error {
 		i, err := net.InterfaceByName("eth0")
 		if err != nil {
 			return err

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/mdlayher/arp"
@@ -20,32 +19,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/nettest"
+	"github.com/belfry-lb/belfry/internal/speakertest"
 )
 
 // startController runs the controller beside the speakers: it tells users what they report.
 func startController(t *testing.T) {
 	t.Helper()
-	logs := &journal{}
-	cmd := exec.Command(binary, "controller", "--kubeconfig="+writeKubeconfig(t, config), "--namespace="+namespace,
+	logs := &speakertest.Journal{}
+	cmd := exec.Command(api.Program, "controller", "--kubeconfig="+api.Kubeconfig(t, api.Server), "--namespace="+namespace,
 		"--health-address=0", "--metrics-address=0")
-	cmd.Stdout, cmd.Stderr = logs, logs
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	started, ended := make(chan error, 1), make(chan struct{})
-	go func() { // the thread that the process's death is bound to
-		started <- cmd.Start()
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	must(t, <-started)
+	ended := logs.Start(t, nettest.Here(t), cmd)
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		<-ended
-		if strings.Contains(logs.String(), "DATA RACE") {
-			t.Error("data race in the controller")
-		}
-		if t.Failed() {
-			t.Logf("controller:\n%s", logs)
-		}
+		logs.Judge(t, "controller")
 	})
 }
 
@@ -76,25 +64,10 @@ func (s *site) wish(o *corev1.Service) {
 	s.t.Cleanup(func() { must(s.t, client.IgnoreNotFound(api.Delete(context.Background(), o))) })
 }
 
-// unplug takes an address off h's eth0.
-func (h *host) unplug(cidr string) {
-	h.t.Helper()
-	a, err := netlink.ParseAddr(cidr)
-	must(h.t, err)
-	must(h.t, h.nl.AddrDel(h.link("eth0"), a))
-}
-
-func (h *host) plug(cidr string) {
-	h.t.Helper()
-	a, err := netlink.ParseAddr(cidr)
-	must(h.t, err)
-	must(h.t, h.nl.AddrAdd(h.link("eth0"), a))
-}
-
 // claims sends so many gratuitous ARP requests for an address that h has not.
 func (h *host) claims(a netip.Addr, times int) {
 	h.t.Helper()
-	must(h.t, h.in(func() error {
+	must(h.t, h.Do(func() error {
 		i, err := net.InterfaceByName("eth0")
 		if err != nil {
 			return err
@@ -121,16 +94,16 @@ const gratuitous = `belfry_l2_gratuitous_total{interface="eth0",protocol="arp"}`
 // TestDuplicates: others have the address.
 func TestDuplicates(t *testing.T) {
 	s, l := newSite(t)
-	l.join(s.asker, "asker", "10.78.0.9/24")
+	l.Join(s.asker.Host, "asker", "10.78.0.9/24")
 	stranger := newHost(t)
-	l.join(stranger, "stranger", "10.78.0.8/24", "10.78.0.100/24")
+	l.Join(stranger.Host, "stranger", "10.78.0.8/24", "10.78.0.100/24")
 	d1, d2 := newNode(t, l, s.api, "d1", "10.78.0.1/24"), newNode(t, l, s.api, "d2", "10.78.0.2/24")
-	d1.labels = map[string]string{"preferred": "yes"}
+	d1.Labels = map[string]string{"preferred": "yes"}
 	s.nodes = []*node{d1, d2}
-	create(t, pool("dup", "10.78.0.100-10.78.0.119"))
+	create(t, speakertest.Pool("dup", "10.78.0.100-10.78.0.119"))
 	first := advertisement("dup", "dup")
 	first.Spec.Failback = v1beta1.FailbackNever
-	first.Spec.PreferredNodeSelectors = []v1beta1.PreferredNodes{{Weight: 1, Preference: metav1.LabelSelector{MatchLabels: d1.labels}}}
+	first.Spec.PreferredNodeSelectors = []v1beta1.PreferredNodes{{Weight: 1, Preference: metav1.LabelSelector{MatchLabels: d1.Labels}}}
 	create(t, first)
 	s.up()
 	startController(t)
@@ -145,7 +118,7 @@ func TestDuplicates(t *testing.T) {
 func testStranger(t *testing.T, s *site, stranger *host) {
 	a := netip.MustParseAddr("10.78.0.100")
 	create(s.t, endpoints("stranger", "d1"))
-	s.wish(service("stranger", "dup", a.String()))
+	s.wish(speakertest.Service("stranger", "dup", a.String()))
 	announced(t, "stranger", metav1.ConditionFalse, "Conflict", stranger.mac())
 	if macs := s.asker.answers(a); !slices.Equal(macs, []string{stranger.mac()}) {
 		t.Errorf("%v answer, the stranger is %s", macs, stranger.mac())
@@ -164,7 +137,7 @@ func testStranger(t *testing.T, s *site, stranger *host) {
 			return e.InvolvedObject.Name == "stranger" && e.Type == corev1.EventTypeWarning && strings.Contains(e.Message, stranger.mac())
 		})
 	})
-	stranger.unplug("10.78.0.100/24")
+	stranger.Unaddress("eth0", "10.78.0.100/24")
 	s.owner(a, asked)
 	announced(t, "stranger", metav1.ConditionTrue, "d1")
 }
@@ -194,13 +167,13 @@ func testDefence(t *testing.T, s *site, stranger *host) {
 // Whoever asks is told the same hardware address all the time.
 func testHeldByMember(t *testing.T, s *site, d1, d2 *node) {
 	a := netip.MustParseAddr("10.78.0.101")
-	d2.plug("10.78.0.101/32")
+	d2.Address("eth0", "10.78.0.101/32")
 	w := s.asker.watch(a)
 	create(s.t, endpoints("held", "d1"))
-	s.wish(service("held", "dup", a.String()))
+	s.wish(speakertest.Service("held", "dup", a.String()))
 	eventually(t, "d2 announces it", func() bool { return slices.Contains(expand(d2.status().Status.L2.Addresses), a) })
 	announced(t, "held", metav1.ConditionTrue, "d2")
-	d2.unplug("10.78.0.101/32") // the other announcer goes
+	d2.Unaddress("eth0", "10.78.0.101/32") // the other announcer goes
 	s.owner(a, d2)
 	w.only(d2)
 	if c := d1.status().Status.L2.Conflicts; slices.ContainsFunc(c, func(c v1beta1.SpeakerConflict) bool { return c.Address == a.String() && c.Node == "" }) {
@@ -211,16 +184,16 @@ func testHeldByMember(t *testing.T, s *site, d1, d2 *node) {
 // testHeldInVain: the node that has it has no pod of the Service, so the others wait and say for what.
 func testHeldInVain(t *testing.T, s *site, d1, d2 *node) {
 	a := netip.MustParseAddr("10.78.0.102")
-	d2.plug("10.78.0.102/32")
+	d2.Address("eth0", "10.78.0.102/32")
 	create(s.t, endpoints("vain", "d1"))
-	o := service("vain", "dup", a.String())
+	o := speakertest.Service("vain", "dup", a.String())
 	o.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
 	s.wish(o)
 	announced(t, "vain", metav1.ConditionFalse, "HeldByStation", "d2")
 	if macs := s.asker.answers(a); !slices.Equal(macs, []string{d2.mac()}) {
 		t.Errorf("%v answer, d2 is %s", macs, d2.mac())
 	}
-	d2.unplug("10.78.0.102/32")
+	d2.Unaddress("eth0", "10.78.0.102/32")
 	s.owner(a, d1)
 	announced(t, "vain", metav1.ConditionTrue, "d1")
 }
@@ -233,7 +206,7 @@ func testBothHaveIt(t *testing.T, s *site, d1, d2 *node) {
 	s.owner(a, owner)
 	cut := []*netlink.Route{hole("10.78.0.2/32"), hole("10.78.0.1/32")}
 	for i, n := range s.nodes {
-		must(t, n.nl.RouteAdd(cut[i]))
+		must(t, n.Netlink.RouteAdd(cut[i]))
 	}
 	eventually(t, "both answer", func() bool { return len(s.asker.answers(a)) == 2 })
 	said := owner.metric(gratuitous) + heir.metric(gratuitous)
@@ -244,7 +217,7 @@ func testBothHaveIt(t *testing.T, s *site, d1, d2 *node) {
 		t.Errorf("%v frames while both have the address", n)
 	}
 	for i, n := range s.nodes {
-		must(t, n.nl.RouteDel(cut[i]))
+		must(t, n.Netlink.RouteDel(cut[i]))
 	}
 	s.owner(a, heir) // of two claims that of the preferred node wins
 	eventually(t, "d2 has let go", func() bool { return !slices.Contains(expand(owner.status().Status.L2.Addresses), a) })

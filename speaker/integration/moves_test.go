@@ -13,25 +13,26 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/speakertest"
 )
 
 // twoNodes are on a LAN of their own, with one Service.
 func twoNodes(t *testing.T, net, advertised string, failback v1beta1.Failback, flags ...string) (*site, netip.Addr) {
 	t.Helper()
 	s, l := newSite(t)
-	l.join(s.asker, "asker", net+".9/24")
+	l.Join(s.asker.Host, "asker", net+".9/24")
 	for i := range 2 {
 		n := newNode(t, l, s.api, fmt.Sprint(advertised, i+1), fmt.Sprint(net, ".", i+1, "/24"))
 		n.flags = flags
 		s.nodes = append(s.nodes, n)
 	}
-	create(t, pool(advertised, v1beta1.AddressRange(net+".100-"+net+".119")))
+	create(t, speakertest.Pool(advertised, v1beta1.AddressRange(net+".100-"+net+".119")))
 	o := advertisement(advertised, advertised)
 	o.Spec.Failback = failback
 	o.Spec.PreferredNodeSelectors = []v1beta1.PreferredNodes{{Weight: 1, Preference: metav1.LabelSelector{MatchLabels: map[string]string{"turn": "yes"}}}}
 	create(t, o)
-	create(t, endpoints(advertised, s.nodes[0].name))
-	create(t, service(advertised, advertised, net+".100"))
+	create(t, endpoints(advertised, s.nodes[0].Name))
+	create(t, speakertest.Service(advertised, advertised, net+".100"))
 	return s, netip.MustParseAddr(net + ".100")
 }
 
@@ -51,9 +52,9 @@ func TestFailback(t *testing.T) {
 	for _, n := range s.nodes {
 		made[n] = n.metric(passesMade)
 	}
-	label(t, better.name, "yes")
+	label(t, better.Name, "yes")
 	for _, n := range s.nodes {
-		eventually(t, n.name+" has seen that the other is preferred", func() bool { return n.metric(passesMade) > made[n] })
+		eventually(t, n.Name+" has seen that the other is preferred", func() bool { return n.metric(passesMade) > made[n] })
 	}
 	s.owner(a, owner)
 	w.only(owner)
@@ -65,8 +66,8 @@ func TestFailback(t *testing.T) {
 
 	set(v1beta1.FailbackDelayed)
 	w = s.asker.watch(a)
-	label(t, better.name, "no")
-	label(t, owner.name, "yes")
+	label(t, better.Name, "no")
+	label(t, owner.Name, "yes")
 	s.owner(a, owner) // both have been ready for long enough, sooner or later
 	w.moved(better, owner)
 }
@@ -80,21 +81,21 @@ func TestBalance(t *testing.T) {
 		next := all[i].Next()
 		all = append(all, next)
 		name := fmt.Sprint("bal-", i)
-		create(t, endpoints(name, s.nodes[0].name))
-		create(t, service(name, "bal", next.String()))
+		create(t, endpoints(name, s.nodes[0].Name))
+		create(t, speakertest.Service(name, "bal", next.String()))
 	}
 	for _, n := range s.nodes {
-		create(t, n.object())
+		create(t, n.Object())
 	}
 	first, second := s.nodes[0], s.nodes[1]
-	create(t, first.pod())
+	create(t, first.Pod())
 	first.start()
 	eventually(t, "the first has all", func() bool { return first.status().Status.L2.Count == addresses })
 	var watches []*witness
 	for _, a := range all {
 		watches = append(watches, s.asker.watch(a))
 	}
-	create(t, second.pod())
+	create(t, second.Pod())
 	second.start()
 	eventually(t, "the second has its share", func() bool {
 		n := second.status().Status.L2.Count
@@ -127,8 +128,8 @@ func TestStops(t *testing.T) {
 		w := s.asker.watch(a)
 		eventually(t, "the owner is heard", w.told)
 		mark(owner)
-		if err := owner.stop(unix.SIGTERM); err != nil {
-			t.Errorf("the speaker of %s ended with %v", owner.name, err)
+		if err := owner.Stop(unix.SIGTERM); err != nil {
+			t.Errorf("the speaker of %s ended with %v", owner.Name, err)
 		}
 		s.owner(a, heir)
 		w.moved(owner, heir)
@@ -137,7 +138,7 @@ func TestStops(t *testing.T) {
 	comes := func(t *testing.T, n *node) {
 		t.Helper()
 		n.start()
-		eventually(t, n.name+" is ready again", n.ready)
+		eventually(t, n.Name+" is ready again", n.ready)
 	}
 	t.Run("handover", func(t *testing.T) {
 		owner, heir := leaves(t, func(*node) {})
@@ -153,12 +154,12 @@ func TestStops(t *testing.T) {
 	})
 	for _, n := range s.nodes { // from now on a stop is a restart
 		n.flags = nil
-		must(t, n.stop(unix.SIGTERM))
+		must(t, n.Stop(unix.SIGTERM))
 		comes(t, n)
 	}
 	t.Run("the machine goes down", func(t *testing.T) {
 		ready := func(n *node, is corev1.ConditionStatus, message string) {
-			o := n.object()
+			o := n.Object()
 			o.Status.Conditions[0].Status, o.Status.Conditions[0].Message = is, message
 			must(t, api.Status().Patch(context.Background(), o, client.Merge))
 		}
@@ -168,7 +169,7 @@ func TestStops(t *testing.T) {
 	})
 	t.Run("drained in the same moment", func(t *testing.T) {
 		taint := func(n *node, value string) {
-			o := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.name}}
+			o := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name}}
 			patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"taints":`+value+`}}`))
 			must(t, api.Patch(context.Background(), o, patch))
 		}
@@ -180,7 +181,7 @@ func TestStops(t *testing.T) {
 		owner := s.owner(a, s.nodes...)
 		w := s.asker.watch(a)
 		s.api.cut()
-		must(t, owner.stop(unix.SIGTERM))
+		must(t, owner.Stop(unix.SIGTERM))
 		s.owner(a, owner) // by the other
 		comes(t, owner)
 		s.owner(a, owner)

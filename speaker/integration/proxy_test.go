@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"github.com/belfry-lb/belfry/internal/nettest"
 )
 
 // proxy brings the API server's own address into namespaces. Closing it is how the API server goes away for them.
@@ -12,7 +14,7 @@ type proxy struct {
 	t         testing.TB
 	to        string
 	mu        sync.Mutex
-	hosts     []*host
+	hosts     []*nettest.Host
 	listeners []net.Listener
 	conns     map[net.Conn]bool
 	work      sync.WaitGroup
@@ -25,16 +27,16 @@ func newProxy(t testing.TB, to string) *proxy {
 }
 
 // open lets h reach the API server.
-func (p *proxy) open(h *host) {
+func (p *proxy) open(h *nettest.Host) {
 	p.t.Helper()
 	p.hosts = append(p.hosts, h)
 	p.listen(h)
 }
 
-func (p *proxy) listen(h *host) {
+func (p *proxy) listen(h *nettest.Host) {
 	p.t.Helper()
 	var l net.Listener
-	must(p.t, h.in(func() (err error) {
+	must(p.t, h.Do(func() (err error) {
 		l, err = net.Listen("tcp", p.to)
 		return err
 	}))

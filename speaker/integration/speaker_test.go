@@ -16,7 +16,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/nettest"
 	"github.com/belfry-lb/belfry/internal/plan"
+	"github.com/belfry-lb/belfry/internal/speakertest"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
@@ -28,26 +30,25 @@ type site struct {
 	asker *host
 }
 
-func newSite(t testing.TB) (*site, lan) {
+func newSite(t testing.TB) (*site, nettest.LAN) {
 	t.Helper()
-	s := &site{t: t, api: newProxy(t, server), asker: newHost(t)}
-	newNamespace(t)
-	create(t, gossipKey())
-	return s, newLAN(t)
+	s := &site{t: t, api: newProxy(t, api.Server), asker: newHost(t)}
+	api.PutNamespace(t)
+	return s, nettest.NewLAN(t)
 }
 
 // up starts the speakers of all nodes and waits until they take part.
 func (s *site) up() {
 	s.t.Helper()
 	for _, n := range s.nodes {
-		create(s.t, n.object())
-		create(s.t, n.pod())
+		create(s.t, n.Object())
+		create(s.t, n.Pod())
 	}
 	for _, n := range s.nodes {
 		n.start()
 	}
 	for _, n := range s.nodes {
-		eventually(s.t, n.name+" is ready", n.ready)
+		eventually(s.t, n.Name+" is ready", n.ready)
 	}
 }
 
@@ -79,15 +80,15 @@ func (s *site) but(n *node) []*node {
 
 func TestSpeakers(t *testing.T) {
 	s, l := newSite(t)
-	l.join(s.asker, "asker", "10.77.0.9/24")
+	l.Join(s.asker.Host, "asker", "10.77.0.9/24")
 	for i, name := range []string{"n1", "n2", "n3"} {
 		s.nodes = append(s.nodes, newNode(t, l, s.api, name, netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)}).String()+"/24"))
 	}
 	web := netip.MustParseAddr("10.77.0.100")
-	create(t, pool("lan", "10.77.0.100-10.77.0.119"))
+	create(t, speakertest.Pool("lan", "10.77.0.100-10.77.0.119"))
 	create(t, advertisement("lan", "lan"))
 	create(t, endpoints("web", "n1"))
-	create(t, service("web", "lan", web.String()))
+	create(t, speakertest.Service("web", "lan", web.String()))
 	s.up()
 	owner := s.owner(web, s.nodes...)
 
@@ -115,7 +116,7 @@ func (s *site) plan(n *node) *v1beta1.SpeakerPlan {
 	var advertisements v1beta1.L2AdvertisementList
 	var own corev1.Node
 	must(s.t, errors.Join(api.List(context.Background(), &pools), api.List(context.Background(), &advertisements),
-		api.Get(context.Background(), client.ObjectKey{Name: n.name}, &own)))
+		api.Get(context.Background(), client.ObjectKey{Name: n.Name}, &own)))
 	o := spec.Objects{Pools: pools.Items, L2Advertisements: advertisements.Items}
 	config, _ := spec.Parse(o)
 	return &v1beta1.SpeakerPlan{Digest: plan.Digest(o, plan.World{Config: config}, spec.ParseNode(&own))}
@@ -146,13 +147,13 @@ func testStatuses(t *testing.T, s *site, owner *node) {
 			if diff = cmp.Diff(want, end.Status); diff == "" || t.Failed() {
 				break
 			}
-			eventually(t, n.name+"'s status changes; it differs by "+diff, func() bool {
+			eventually(t, n.Name+"'s status changes; it differs by "+diff, func() bool {
 				return n.status().ResourceVersion != end.ResourceVersion
 			})
 		}
 		o := n.status()
-		if len(o.OwnerReferences) != 1 || o.OwnerReferences[0].Kind != "Node" || o.OwnerReferences[0].Name != n.name {
-			t.Errorf("%s's status is owned by %v", n.name, o.OwnerReferences)
+		if len(o.OwnerReferences) != 1 || o.OwnerReferences[0].Kind != "Node" || o.OwnerReferences[0].Name != n.Name {
+			t.Errorf("%s's status is owned by %v", n.Name, o.OwnerReferences)
 		}
 	}
 }
@@ -168,14 +169,14 @@ func testNoWrites(t *testing.T, s *site) {
 		for _, n := range s.nodes {
 			made[n] = n.metric(passesMade)
 		}
-		label(t, s.nodes[0].name, value)
+		label(t, s.nodes[0].Name, value)
 		for _, n := range s.nodes {
-			eventually(t, n.name+" has passed", func() bool { return n.metric(passesMade) > made[n] })
+			eventually(t, n.Name+" has passed", func() bool { return n.metric(passesMade) > made[n] })
 		}
 	}
 	for _, n := range s.nodes {
 		if diff := cmp.Diff(before[n], n.status()); diff != "" {
-			t.Errorf("%s wrote: %s", n.name, diff)
+			t.Errorf("%s wrote: %s", n.Name, diff)
 		}
 	}
 }
@@ -199,10 +200,10 @@ func testDeletedStatus(t *testing.T, s *site) {
 }
 
 func testNotOurs(t *testing.T, s *site) {
-	foreign, unmarked := service("foreign", "lan", "10.77.0.110"), service("unmarked", "lan", "10.77.0.111")
+	foreign, unmarked := speakertest.Service("foreign", "lan", "10.77.0.110"), speakertest.Service("unmarked", "lan", "10.77.0.111")
 	class := "example.com/lb"
 	foreign.Spec.LoadBalancerClass, unmarked.Annotations = &class, nil
-	last := service("last", "lan", "10.77.0.112") // announced when the others have been seen
+	last := speakertest.Service("last", "lan", "10.77.0.112") // announced when the others have been seen
 	for _, o := range []*corev1.Service{foreign, unmarked, last} {
 		create(t, endpoints(o.Name, "n1"))
 		create(t, o)
@@ -218,7 +219,7 @@ func testNotOurs(t *testing.T, s *site) {
 // testEdits follows a Service with externalTrafficPolicy Local to its pods, until the Service is gone.
 func testEdits(t *testing.T, s *site) {
 	a := netip.MustParseAddr("10.77.0.115")
-	o, pods := service("local", "lan", a.String()), endpoints("local", "n1")
+	o, pods := speakertest.Service("local", "lan", a.String()), endpoints("local", "n1")
 	o.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
 	create(t, pods)
 	create(t, o)
@@ -236,26 +237,26 @@ func testEdits(t *testing.T, s *site) {
 func testRestart(t *testing.T, s *site, a netip.Addr, signal unix.Signal) {
 	owner := s.owner(a, s.nodes...)
 	w := s.asker.watch(a)
-	if err := owner.stop(signal); signal == unix.SIGTERM && err != nil {
-		t.Errorf("the speaker of %s ended with %v", owner.name, err)
+	if err := owner.Stop(signal); signal == unix.SIGTERM && err != nil {
+		t.Errorf("the speaker of %s ended with %v", owner.Name, err)
 	}
 	s.owner(a, owner) // the process has ended: another node answers
 	rest := s.but(owner)
 	eventually(t, "a status tells who stands in", func() bool {
 		return slices.ContainsFunc(rest, func(n *node) bool {
 			in := n.status().Status.L2.StandIns
-			return len(in) == 1 && in[0].Node == owner.name
+			return len(in) == 1 && in[0].Node == owner.Name
 		})
 	})
 	for _, n := range rest { // its address waits for it: that is no news worth a write of each
 		if m := n.status().Status.Members; m.Alive != 3 || len(m.Missing) > 0 {
-			t.Errorf("%s's status has %+v while %s restarts", n.name, m, owner.name)
+			t.Errorf("%s's status has %+v while %s restarts", n.Name, m, owner.Name)
 		}
 	}
 	owner.start()
-	eventually(t, owner.name+" is ready again", owner.ready)
+	eventually(t, owner.Name+" is ready again", owner.ready)
 	for _, n := range rest {
-		eventually(t, n.name+"'s status misses nobody", func() bool {
+		eventually(t, n.Name+"'s status misses nobody", func() bool {
 			return n.status().Status.Members.Alive == 3 && len(n.status().Status.L2.StandIns) == 0
 		})
 	}
@@ -266,23 +267,22 @@ func testRestart(t *testing.T, s *site, a netip.Addr, signal unix.Signal) {
 // testRestartOfAll: with nobody left who remembers, each speaker reads what it had in its SpeakerStatus.
 func testRestartOfAll(t *testing.T, s *site, a netip.Addr) {
 	owner := s.owner(a, s.nodes...)
-	eventually(t, owner.name+"'s status tells of the claim", func() bool { return len(owner.status().Status.L2.Claims) > 0 })
+	eventually(t, owner.Name+"'s status tells of the claim", func() bool { return len(owner.status().Status.L2.Claims) > 0 })
 	w := s.asker.watch(a)
 	for _, n := range s.nodes {
-		_ = n.stop(unix.SIGKILL)
+		_ = n.Stop(unix.SIGKILL)
 	}
 	owner.start()
 	// It waits for the others and could report meanwhile that it has nothing.
-	eventually(t, owner.name+" has planned", func() bool {
-		text, err := owner.get("http://127.0.0.1:7980/metrics")
-		made, _ := find(text, passesMade)
+	eventually(t, owner.Name+" has planned", func() bool {
+		made, _, err := owner.Metric(passesMade)
 		return err == nil && made >= 3
 	})
 	for _, n := range s.but(owner) {
 		n.start()
 	}
 	for _, n := range s.nodes {
-		eventually(t, n.name+" is ready again", n.ready)
+		eventually(t, n.Name+" is ready again", n.ready)
 	}
 	s.owner(a, owner)
 	w.only(owner)
@@ -292,16 +292,16 @@ func testRestartOfAll(t *testing.T, s *site, a netip.Addr) {
 // first is back.
 func testGone(t *testing.T, s *site, a netip.Addr) {
 	owner := s.owner(a, s.nodes...)
-	_ = owner.stop(unix.SIGKILL)
+	_ = owner.Stop(unix.SIGKILL)
 	heir := s.owner(a, s.but(owner)...)
 	for _, n := range s.but(owner) {
-		eventually(t, n.name+"'s status misses "+owner.name, func() bool {
+		eventually(t, n.Name+"'s status misses "+owner.Name, func() bool {
 			m := n.status().Status.Members
-			return m.Alive == 2 && slices.Equal(m.Missing, []string{owner.name})
+			return m.Alive == 2 && slices.Equal(m.Missing, []string{owner.Name})
 		})
 	}
 	owner.start()
-	eventually(t, owner.name+" is ready again", owner.ready)
+	eventually(t, owner.Name+" is ready again", owner.ready)
 	w := s.asker.watch(a)
 	s.owner(a, heir)
 	w.only(heir)
@@ -312,7 +312,7 @@ func testNotReady(t *testing.T, s *site, a netip.Addr) {
 	owner := s.owner(a, s.nodes...)
 	w := s.asker.watch(a)
 	ready := func(is corev1.ConditionStatus) {
-		o := owner.object()
+		o := owner.Object()
 		o.Status.Conditions[0].Status = is
 		must(t, api.Status().Patch(context.Background(), o, client.Merge))
 	}
@@ -322,7 +322,7 @@ func testNotReady(t *testing.T, s *site, a netip.Addr) {
 	}
 	ready(corev1.ConditionUnknown)
 	for _, n := range s.nodes {
-		eventually(t, n.name+" has seen it", func() bool { return n.metric(passesMade) > made[n] })
+		eventually(t, n.Name+" has seen it", func() bool { return n.metric(passesMade) > made[n] })
 	}
 	s.owner(a, owner)
 	ready(corev1.ConditionTrue)
@@ -334,29 +334,29 @@ func testDrain(t *testing.T, s *site, a netip.Addr) {
 	owner := s.owner(a, s.nodes...)
 	w := s.asker.watch(a)
 	annotate := func(value string) {
-		o := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: owner.name}}
+		o := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: owner.Name}}
 		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"belfry.dev/drain":`+value+`}}}`))
 		must(t, api.Patch(context.Background(), o, patch))
 	}
 	annotate(`""`)
 	heir := s.owner(a, s.but(owner)...)
-	must(t, owner.stop(unix.SIGTERM)) // drained: it leaves
+	must(t, owner.Stop(unix.SIGTERM)) // drained: it leaves
 	annotate("null")
 	owner.start()
-	eventually(t, owner.name+" is ready again", owner.ready)
+	eventually(t, owner.Name+" is ready again", owner.ready)
 	s.owner(a, heir)
 	w.moved(owner, heir)
 }
 
 // testPowerCut takes the owner off the network and its speaker away.
-func testPowerCut(t *testing.T, s *site, l lan, a netip.Addr) {
+func testPowerCut(t *testing.T, s *site, l nettest.LAN, a netip.Addr) {
 	owner := s.owner(a, s.nodes...)
-	must(t, l.nl.LinkSetDown(l.link(owner.name)))
-	_ = owner.stop(unix.SIGKILL)
+	l.Down(owner.Name)
+	_ = owner.Stop(unix.SIGKILL)
 	s.owner(a, s.but(owner)...)
-	must(t, l.nl.LinkSetUp(l.link(owner.name)))
+	l.Up(owner.Name)
 	owner.start()
-	eventually(t, owner.name+" is ready again", owner.ready)
+	eventually(t, owner.Name+" is ready again", owner.ready)
 }
 
 // testFailStatic takes the API server away, then the owner.
@@ -364,17 +364,17 @@ func testFailStatic(t *testing.T, s *site, a netip.Addr) {
 	owner := s.owner(a, s.nodes...)
 	rest := s.but(owner)
 	s.api.cut()
-	if c, err := owner.dial(context.Background(), "tcp", server); err == nil {
+	if c, err := owner.Dial(context.Background(), "tcp", api.Server); err == nil {
 		_ = c.Close()
 		t.Fatal("the API server can still be reached")
 	}
 	if now := s.owner(a, s.nodes...); now != owner {
-		t.Errorf("%s answers instead of %s though only the API server is away", now.name, owner.name)
+		t.Errorf("%s answers instead of %s though only the API server is away", now.Name, owner.Name)
 	}
-	_ = owner.stop(unix.SIGKILL)
+	_ = owner.Stop(unix.SIGKILL)
 	heir := s.owner(a, rest...) // after its time to come back
 	s.api.mend()
-	eventually(t, heir.name+"'s status tells of the address", func() bool {
+	eventually(t, heir.Name+"'s status tells of the address", func() bool {
 		return slices.Equal(heir.status().Status.L2.Addresses, []string{a.String()})
 	})
 	s.owner(a, heir)
@@ -383,22 +383,22 @@ func testFailStatic(t *testing.T, s *site, a netip.Addr) {
 // TestIPv6 has nodes without any IPv4 address, one of which waits for its port.
 func TestIPv6(t *testing.T) {
 	s, l := newSite(t)
-	l.join(s.asker, "asker", "2001:db8::9/64")
+	l.Join(s.asker.Host, "asker", "2001:db8::9/64")
 	s.nodes = []*node{newNode(t, l, s.api, "v1", "2001:db8::1/64"), newNode(t, l, s.api, "v2", "2001:db8::2/64")}
 	web := netip.MustParseAddr("2001:db8::100")
-	create(t, pool("six", "2001:db8::100-2001:db8::1ff"))
+	create(t, speakertest.Pool("six", "2001:db8::100-2001:db8::1ff"))
 	create(t, advertisement("six", "six"))
 	create(t, endpoints6("web", "v1"))
-	create(t, service("web", "six", web.String()))
+	create(t, speakertest.Service("web", "six", web.String()))
 
 	var held net.Listener
-	must(t, s.nodes[1].in(func() (err error) {
+	must(t, s.nodes[1].Do(func() (err error) {
 		held, err = net.Listen("tcp", "[2001:db8::2]:7947")
 		return err
 	}))
 	for _, n := range s.nodes {
-		create(t, n.object())
-		create(t, n.pod())
+		create(t, n.Object())
+		create(t, n.Pod())
 		n.start()
 	}
 	s.owner(web, s.nodes[0])
@@ -408,6 +408,6 @@ func TestIPv6(t *testing.T) {
 	must(t, held.Close())
 	eventually(t, "v2 is ready", s.nodes[1].ready)
 	owner := s.owner(web, s.nodes...)
-	must(t, owner.stop(unix.SIGTERM))
+	must(t, owner.Stop(unix.SIGTERM))
 	s.owner(web, s.but(owner)...)
 }

@@ -31,7 +31,7 @@ func (h *host) watch(a netip.Addr) *witness {
 	h.t.Helper()
 	w := &witness{h: h, stop: make(chan struct{})}
 	var c *arp.Client
-	must(h.t, h.in(func() error {
+	must(h.t, h.Do(func() error {
 		i, err := net.InterfaceByName("eth0")
 		if err == nil {
 			c, err = arp.Dial(i)
@@ -107,7 +107,7 @@ func (w *witness) only(n *node) {
 		}
 	}
 	if w.err != nil || others > 0 || len(w.heard) == 0 {
-		w.h.t.Errorf("of %d answers %d name another node than %s (error %v)", len(w.heard), others, n.name, w.err)
+		w.h.t.Errorf("of %d answers %d name another node than %s (error %v)", len(w.heard), others, n.Name, w.err)
 	}
 }
 
@@ -127,7 +127,7 @@ func (w *witness) moved(from, to *node) {
 		}
 	}
 	if w.err != nil || late > 0 || old == 0 || news == 0 {
-		w.h.t.Errorf("%d answers name %s, then %d %s and %d others (error %v)", old, from.name, news, to.name, late, w.err)
+		w.h.t.Errorf("%d answers name %s, then %d %s and %d others (error %v)", old, from.Name, news, to.Name, late, w.err)
 	}
 }
 

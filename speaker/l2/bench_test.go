@@ -117,7 +117,7 @@ func BenchmarkOwnTime(b *testing.B) {
 			p := neighbour.tap("eth0")
 			var took []time.Duration
 			a := node.announceOn(func(w wire) wire { return &timedWire{wire: w, took: &took} })
-			mac, all := node.mac("eth0"), many(n)
+			mac, all := node.MAC("eth0"), many(n)
 			d := Desired{Entries: map[netip.Addr]Entry{}}
 			for _, x := range all { // a stand-in sends no bursts, of which the neighbour would lose some
 				d.Entries[x] = Entry{Monitor: true, As: map[string]MAC{"eth0": friendMAC}}
@@ -160,8 +160,8 @@ func BenchmarkForeignRequests(b *testing.B) {
 		b.Run(tt.name, func(b *testing.B) {
 			node, neighbour := pair(b)
 			var w *packet.Conn
-			neighbour.must(neighbour.in(func() (err error) {
-				w, err = packet.Listen(&net.Interface{Index: neighbour.link("eth0").Attrs().Index, Name: "eth0"}, packet.Raw, marked, nil)
+			neighbour.Must(neighbour.Do(func() (err error) {
+				w, err = packet.Listen(&net.Interface{Index: neighbour.Link("eth0").Attrs().Index, Name: "eth0"}, packet.Raw, marked, nil)
 				return err
 			}))
 			defer w.Close()
@@ -176,8 +176,8 @@ func BenchmarkForeignRequests(b *testing.B) {
 				}
 			}
 			frame := arpRequest(two)
-			copy(frame[6:], neighbour.mac("eth0"))
-			copy(frame[22:], neighbour.mac("eth0"))
+			copy(frame[6:], neighbour.MAC("eth0"))
+			copy(frame[22:], neighbour.MAC("eth0"))
 			copy(frame[28:], netip.MustParseAddr("192.0.2.9").AsSlice())
 			before := cpu()
 			for i := uint32(0); b.Loop(); i++ {
@@ -225,7 +225,7 @@ func BenchmarkRequestToReply(b *testing.B) {
 	for _, n := range []int{10, 1000, 20_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			node, neighbour := pair(b)
-			mac, wire := node.mac("eth0"), neighbour.tap("eth0")
+			mac, wire := node.MAC("eth0"), neighbour.tap("eth0")
 			a := node.announce()
 			all := many(n)
 			d := Desired{Entries: map[netip.Addr]Entry{}}

@@ -2,14 +2,11 @@ package l2
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -18,112 +15,32 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/mdlayher/packet"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/belfry-lb/belfry/internal/nettest"
 )
 
 // patience bounds every wait for something that does happen.
 const patience = 15 * time.Second
 
-// host is a network namespace without a name: it goes with its last socket and thread.
+// host is a network namespace that announcers and taps run in.
 type host struct {
-	t  testing.TB
-	ns netns.NsHandle
-	nl *netlink.Handle
+	*nettest.Host
+	t testing.TB
 }
 
 func newHost(t testing.TB) *host {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("needs root: it makes network namespaces")
-	}
-	h := &host{t: t}
-	made := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		var err error
-		h.ns, err = netns.New()
-		made <- err
-	}()
-	if err := <-made; err != nil {
-		t.Fatal("making a network namespace:", err)
-	}
-	t.Cleanup(func() { _ = h.ns.Close() })
-	var err error
-	if h.nl, err = netlink.NewHandleAt(h.ns, unix.NETLINK_ROUTE); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(h.nl.Close)
-	h.must(h.nl.LinkSetUp(h.link("lo")))
-	h.sysctl("conf/default/accept_dad", "0") // link-local addresses are usable at once
-	return h
-}
-
-func (h *host) must(err error) {
-	h.t.Helper()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-}
-
-// in runs fn on a thread of the namespace.
-func (h *host) in(fn func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		if err := netns.Set(h.ns); err != nil {
-			done <- err
-			return
-		}
-		done <- fn()
-	}()
-	return <-done
-}
-
-// sysctl writes below net/ipv6.
-func (h *host) sysctl(path, value string) {
-	h.t.Helper()
-	h.must(h.in(func() error { return os.WriteFile(filepath.Join("/proc/sys/net/ipv6", path), []byte(value), 0o644) }))
-}
-
-func (h *host) link(name string) netlink.Link {
-	h.t.Helper()
-	l, err := h.nl.LinkByName(name)
-	h.must(err)
-	return l
-}
-
-func (h *host) mac(name string) net.HardwareAddr { return h.link(name).Attrs().HardwareAddr }
-
-func (h *host) addAddr(name, cidr string) {
-	h.t.Helper()
-	a, err := netlink.ParseAddr(cidr)
-	h.must(err)
-	if a.IP.To4() == nil {
-		a.Flags = unix.IFA_F_NODAD
-	}
-	h.must(h.nl.AddrAdd(h.link(name), a))
-}
-
-// cable joins a and b with a pair of devices and sets both ends up.
-func cable(a *host, nameA string, b *host, nameB string) {
-	a.t.Helper()
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = nameA
-	a.must(a.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: nameB, PeerNamespace: netlink.NsFd(b.ns)}))
-	a.must(a.nl.LinkSetUp(a.link(nameA)))
-	b.must(b.nl.LinkSetUp(b.link(nameB)))
+	return &host{nettest.NewHost(t), t}
 }
 
 // pair is a node and a neighbour on one cable, both called eth0.
 func pair(t testing.TB) (node, neighbour *host) {
 	t.Helper()
 	node, neighbour = newHost(t), newHost(t)
-	cable(node, "eth0", neighbour, "eth0")
-	node.addAddr("eth0", "192.0.2.2/24")
-	neighbour.addAddr("eth0", "192.0.2.9/24")
-	node.addAddr("eth0", "2001:db8::2/64")
-	neighbour.addAddr("eth0", "2001:db8::9/64")
+	nettest.Cable(node.Host, "eth0", neighbour.Host, "eth0")
+	node.Address("eth0", "192.0.2.2/24", "2001:db8::2/64")
+	neighbour.Address("eth0", "192.0.2.9/24", "2001:db8::9/64")
 	node.settles("eth0")
 	neighbour.settles("eth0")
 	return node, neighbour
@@ -132,34 +49,27 @@ func pair(t testing.TB) (node, neighbour *host) {
 // lan is a switch with n hosts on it, each of which calls its device eth0; host i has 192.0.2.<i+2> and 2001:db8::<i+2>.
 func lan(t testing.TB, n int) (sw *host, hosts []*host) {
 	t.Helper()
-	sw = newHost(t)
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = "br0"
-	sw.must(sw.nl.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
-	sw.must(sw.nl.LinkSetUp(sw.link("br0")))
+	l := nettest.NewLAN(t)
 	for i := range n {
-		h, name := newHost(t), fmt.Sprint("port", i)
-		cable(sw, name, h, "eth0")
-		sw.must(sw.nl.LinkSetMaster(sw.link(name), sw.link("br0")))
-		h.addAddr("eth0", fmt.Sprintf("192.0.2.%d/24", i+2))
-		h.addAddr("eth0", fmt.Sprintf("2001:db8::%d/64", i+2))
+		h := newHost(t)
+		l.Join(h.Host, fmt.Sprint("port", i), fmt.Sprintf("192.0.2.%d/24", i+2), fmt.Sprintf("2001:db8::%d/64", i+2))
 		hosts = append(hosts, h)
 	}
 	for _, h := range hosts {
 		h.settles("eth0")
 	}
-	return sw, hosts
+	return &host{l.Host, t}, hosts
 }
 
 // port returns the name of the port behind which the switch has learnt a station to be.
 func (h *host) port(mac net.HardwareAddr) string {
 	h.t.Helper()
-	list, err := dump(func() ([]netlink.Neigh, error) { return h.nl.NeighList(0, unix.AF_BRIDGE) })
-	h.must(err)
+	list, err := dump(func() ([]netlink.Neigh, error) { return h.Netlink.NeighList(0, unix.AF_BRIDGE) })
+	h.Must(err)
 	for _, n := range list {
 		if n.HardwareAddr.String() == mac.String() && n.State&unix.NUD_PERMANENT == 0 {
 			for _, l := range []string{"port0", "port1", "port2"} {
-				if h.link(l).Attrs().Index == n.LinkIndex {
+				if h.Link(l).Attrs().Index == n.LinkIndex {
 					return l
 				}
 			}
@@ -172,9 +82,9 @@ func (h *host) port(mac net.HardwareAddr) string {
 func (h *host) settles(name string) {
 	h.t.Helper()
 	h.eventually(name+" up with a link-local address", func() bool {
-		list, err := dump(func() ([]netlink.Addr, error) { return h.nl.AddrList(h.link(name), netlink.FAMILY_V6) })
-		h.must(err)
-		return h.link(name).Attrs().RawFlags&unix.IFF_RUNNING != 0 && slices.ContainsFunc(list, func(a netlink.Addr) bool {
+		list, err := dump(func() ([]netlink.Addr, error) { return h.Netlink.AddrList(h.Link(name), netlink.FAMILY_V6) })
+		h.Must(err)
+		return h.Link(name).Attrs().RawFlags&unix.IFF_RUNNING != 0 && slices.ContainsFunc(list, func(a netlink.Addr) bool {
 			return a.IP.IsLinkLocalUnicast() && a.Flags&unix.IFA_F_TENTATIVE == 0
 		})
 	})
@@ -186,7 +96,7 @@ func (h *host) announce() *Announcer { return h.announceWith(testLog(h.t)) }
 func (h *host) announceWith(log logr.Logger) *Announcer {
 	h.t.Helper()
 	a, err := New(Options{Log: log})
-	h.must(err)
+	h.Must(err)
 	return h.run(a)
 }
 
@@ -194,7 +104,7 @@ func (h *host) announceWith(log logr.Logger) *Announcer {
 func (h *host) announceOn(wrap func(wire) wire) *Announcer {
 	h.t.Helper()
 	m, err := newMetrics(nil)
-	h.must(err)
+	h.Must(err)
 	return h.run(newAnnouncer(logr.Discard(), m, func() (system, error) {
 		k, err := newKernel(nil)
 		return wrappingSystem{k, wrap}, err
@@ -216,19 +126,11 @@ func (s wrappingSystem) open(i Interface, p protocol) (wire, error) {
 
 func (h *host) run(a *Announcer) *Announcer {
 	h.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- h.in(func() error { return a.Run(ctx) }) }()
-	h.t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			h.t.Errorf("Run: %v", err)
-		}
-	})
+	ended := h.Run(a.Run)
 	select {
 	case <-a.Ready():
-	case err := <-ended:
-		h.t.Fatal("Run:", err)
+	case <-ended:
+		h.t.FailNow()
 	}
 	return a
 }
@@ -250,7 +152,7 @@ func (h *host) eventually(what string, ok func() bool) {
 // poke makes the kernel look for the neighbour, by sending it a datagram.
 func (h *host) poke(a netip.Addr) {
 	h.t.Helper()
-	h.must(h.in(func() error {
+	h.Must(h.Do(func() error {
 		c, err := net.Dial("udp", netip.AddrPortFrom(a, 9).String())
 		if err != nil {
 			return err
@@ -268,8 +170,8 @@ func (h *host) neigh(name string, a netip.Addr) (mac net.HardwareAddr, state int
 	if a.Is6() {
 		family = netlink.FAMILY_V6
 	}
-	list, err := dump(func() ([]netlink.Neigh, error) { return h.nl.NeighList(h.link(name).Attrs().Index, family) })
-	h.must(err)
+	list, err := dump(func() ([]netlink.Neigh, error) { return h.Netlink.NeighList(h.Link(name).Attrs().Index, family) })
+	h.Must(err)
 	for _, n := range list {
 		if n.IP.Equal(a.AsSlice()) {
 			return n.HardwareAddr, n.State
@@ -280,7 +182,7 @@ func (h *host) neigh(name string, a netip.Addr) (mac net.HardwareAddr, state int
 
 func (h *host) setNeigh(name string, a netip.Addr, mac net.HardwareAddr, state int) {
 	h.t.Helper()
-	h.must(h.nl.NeighSet(&netlink.Neigh{LinkIndex: h.link(name).Attrs().Index, IP: a.AsSlice(), HardwareAddr: mac, State: state}))
+	h.Must(h.Netlink.NeighSet(&netlink.Neigh{LinkIndex: h.Link(name).Attrs().Index, IP: a.AsSlice(), HardwareAddr: mac, State: state}))
 }
 
 // resolves waits until the host's kernel has found the address at mac.
@@ -309,9 +211,9 @@ type tap struct {
 
 func (h *host) tap(name string) *tap {
 	h.t.Helper()
-	l := h.link(name).Attrs()
+	l := h.Link(name).Attrs()
 	p := &tap{h: h, mac: l.HardwareAddr, frames: make(chan []byte, 100_000)}
-	h.must(h.in(func() (err error) {
+	h.Must(h.Do(func() (err error) {
 		i := &net.Interface{Index: l.Index, Name: name}
 		if p.marks, err = packet.Listen(i, packet.Raw, marked, nil); err != nil {
 			return err
@@ -345,16 +247,16 @@ func (h *host) tap(name string) *tap {
 func (p *tap) keepAll() {
 	p.h.t.Helper()
 	raw, err := p.conn.SyscallConn()
-	p.h.must(err)
+	p.h.Must(err)
 	var set error
-	p.h.must(raw.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20) }))
-	p.h.must(set)
+	p.h.Must(raw.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20) }))
+	p.h.Must(set)
 }
 
 func (p *tap) send(frame []byte) {
 	p.h.t.Helper()
 	_, err := p.conn.WriteTo(frame, &packet.Addr{HardwareAddr: frame[:6]})
-	p.h.must(err)
+	p.h.Must(err)
 }
 
 // until returns what matching frames arrive up to and including the one that ends the wait.
@@ -389,7 +291,7 @@ func (p *tap) next(what string, match func([]byte) bool) []byte {
 // memberships counts the IPv6 groups that the node's kernel has joined on eth0.
 func (h *host) memberships(t *testing.T) (n int) {
 	t.Helper()
-	h.must(h.in(func() error {
+	h.Must(h.Do(func() error {
 		b, err := os.ReadFile("/proc/thread-self/net/igmp6")
 		n = bytes.Count(b, []byte(" eth0 "))
 		return err

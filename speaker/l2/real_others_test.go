@@ -14,7 +14,6 @@ import (
 	"github.com/mdlayher/ethernet"
 	"github.com/mdlayher/ndp"
 	"github.com/mdlayher/packet"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -45,7 +44,7 @@ func comesTo(t *testing.T, a *Announcer, d Desired, want Running) {
 	}
 }
 
-func (h *host) station(name string) MAC { return MAC(h.mac(name)) }
+func (h *host) station(name string) MAC { return MAC(h.MAC(name)) }
 
 // marked is an Ethernet type that nobody but these tests uses.
 const marked = 0x88b5
@@ -56,7 +55,7 @@ func (p *tap) mark(n uint32) {
 	f := append(append(bytes.Clone(ethernet.Broadcast), p.mac...), 0x88, 0xb5)
 	f = append(binary.BigEndian.AppendUint32(f, n), make([]byte, 46)...)
 	_, err := p.marks.WriteTo(f, &packet.Addr{HardwareAddr: f[:6]})
-	p.h.must(err)
+	p.h.Must(err)
 }
 
 func markOf(f []byte) (uint32, bool) {
@@ -78,7 +77,7 @@ func isMark(n uint32) func([]byte) bool {
 func TestStandInLeadsToTheOtherNode(t *testing.T) {
 	sw, hosts := lan(t, 3)
 	away, standIn, neighbour := hosts[0], hosts[1], hosts[2]
-	mac := away.mac("eth0")
+	mac := away.MAC("eth0")
 	out := standIn.tap("eth0")
 	arriving := away.tap("eth0")
 	e := Entry{As: map[string]MAC{"eth0": away.station("eth0")}}
@@ -98,7 +97,7 @@ func TestStandInLeadsToTheOtherNode(t *testing.T) {
 		t.Errorf("the switch has learnt the other node to be at %q", port)
 	}
 	out.mark(1)
-	own := standIn.mac("eth0")
+	own := standIn.MAC("eth0")
 	for _, f := range out.until("mark", speaks(own, one, oneV6), isMark(1)) {
 		if f[0]&1 == 1 {
 			t.Errorf("said to everybody: % x", f)
@@ -116,7 +115,7 @@ func TestNoOldAnswerAfterApply(t *testing.T) {
 	const rounds = 60
 	node, neighbour := pair(t)
 	a := node.announce()
-	mac := node.mac("eth0")
+	mac := node.MAC("eth0")
 	leaving := node.tap("eth0")
 	own := entries(Entry{}, one, oneV6)
 	others := []Desired{
@@ -205,7 +204,7 @@ func (h *host) askWithoutPause(node *tap) (stop func()) {
 // TestProbingComesFirst: three probes of each kind, in the forms of RFC 5227 §2.1.1 and RFC 4862 §5.4.2, before the first word of our own.
 func TestProbingComesFirst(t *testing.T) {
 	node, neighbour := pair(t)
-	mac, wire := node.mac("eth0"), neighbour.tap("eth0")
+	mac, wire := node.MAC("eth0"), neighbour.tap("eth0")
 	a := node.announce()
 	d := entries(Entry{Probe: true}, one, oneV6)
 	realApplyAll(t, a, d)
@@ -255,9 +254,8 @@ func TestProbeFindsAHostThatHasTheAddress(t *testing.T) {
 		} {
 			t.Run(name+" "+string(protocolOf(x)), func(t *testing.T) {
 				node, neighbour := pair(t)
-				own, err := netlink.ParseAddr(netip.PrefixFrom(x, x.BitLen()).String())
-				neighbour.must(err)
-				neighbour.addAddr("eth0", own.IPNet.String())
+				own := netip.PrefixFrom(x, x.BitLen()).String()
+				neighbour.Address("eth0", own)
 				mac, leaving := neighbour.station("eth0"), node.tap("eth0")
 				a := node.announce()
 				d := entries(Entry{Probe: true}, x)
@@ -265,12 +263,12 @@ func TestProbeFindsAHostThatHasTheAddress(t *testing.T) {
 				problem := map[bool]Problem{true: ProblemHeld, false: ProblemConflict}[d.Stations != nil]
 				comesTo(t, a, d, withheld(problem, x, Other{mac, "eth0", d.Stations[mac]}))
 				leaving.mark(1)
-				if got := leaving.until("mark", speaks(node.mac("eth0"), x), isMark(1)); len(got) > 0 {
+				if got := leaving.until("mark", speaks(node.MAC("eth0"), x), isMark(1)); len(got) > 0 {
 					t.Errorf("said %d times all the same", len(got))
 				}
-				neighbour.must(neighbour.nl.AddrDel(neighbour.link("eth0"), own))
+				neighbour.Unaddress("eth0", own)
 				comesTo(t, a, d, answers(x))
-				neighbour.resolves(x, node.mac("eth0"))
+				neighbour.resolves(x, node.MAC("eth0"))
 			})
 		}
 	}
@@ -283,7 +281,7 @@ func TestRivalIsFoughtOffOnTheLAN(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, hosts := lan(t, 3)
 			node, rival, neighbour := hosts[0], hosts[1], hosts[2]
-			a, mac := node.announce(), node.mac("eth0")
+			a, mac := node.announce(), node.MAC("eth0")
 			d := entries(Entry{Monitor: true}, one, oneV6)
 			if friend {
 				d.Stations[rival.station("eth0")] = "n2"
@@ -291,16 +289,16 @@ func TestRivalIsFoughtOffOnTheLAN(t *testing.T) {
 			wire := neighbour.tap("eth0")
 			realApplyAll(t, a, d)
 			wire.until("end of the bursts", nothing, counted(burstCount*3, speaks(mac, one, oneV6)))
-			neighbour.setNeigh("eth0", one, rival.mac("eth0"), unix.NUD_STALE)
-			neighbour.setNeigh("eth0", oneV6, rival.mac("eth0"), unix.NUD_STALE)
+			neighbour.setNeigh("eth0", one, rival.MAC("eth0"), unix.NUD_STALE)
+			neighbour.setNeigh("eth0", oneV6, rival.MAC("eth0"), unix.NUD_STALE)
 
 			leaving := node.tap("eth0")
-			rival.addAddr("eth0", "192.0.2.101/32")
-			rival.must(rival.in(func() error { return sendFrom("192.0.2.101:0", "192.0.2.4:9") }))
+			rival.Address("eth0", "192.0.2.101/32")
+			rival.Must(rival.Do(func() error { return sendFrom("192.0.2.101:0", "192.0.2.4:9") }))
 			rivalTap := rival.tap("eth0")
 			rivalTap.send(naFrame(oneV6, func(n *advertisement) {
 				n.from = rival.station("eth0")
-				n.message.Options = []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Target, Addr: rival.mac("eth0")}}
+				n.message.Options = []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Target, Addr: rival.MAC("eth0")}}
 			}))
 			want := answers(one, oneV6)
 			other := Other{rival.station("eth0"), "eth0", d.Stations[rival.station("eth0")]}
@@ -351,8 +349,8 @@ func TestPlannedMove(t *testing.T) {
 	from, to, neighbour := hosts[0], hosts[1], hosts[2]
 	leaver, taker := from.announce(), to.announce()
 	realApplyAll(t, leaver, entries(Entry{}, one, oneV6))
-	neighbour.resolves(one, from.mac("eth0"))
-	neighbour.resolves(oneV6, from.mac("eth0"))
+	neighbour.resolves(one, from.MAC("eth0"))
+	neighbour.resolves(oneV6, from.MAC("eth0"))
 	leaving := from.tap("eth0")
 	realApplyAll(t, leaver, entries(Entry{As: map[string]MAC{"eth0": to.station("eth0")}}, one, oneV6))
 	leaving.mark(1) // the acknowledgement would leave now
@@ -361,17 +359,17 @@ func TestPlannedMove(t *testing.T) {
 	for _, x := range []netip.Addr{one, oneV6} {
 		neighbour.eventually(x.String()+" moved", func() bool {
 			mac, _ := neighbour.neigh("eth0", x)
-			return bytes.Equal(mac, to.mac("eth0"))
+			return bytes.Equal(mac, to.MAC("eth0"))
 		})
 	}
 	realApplyAll(t, leaver, Desired{})
 	leaving.mark(2)
 	leaving.until("mark", nothing, isMark(1))
-	for _, f := range leaving.until("mark", speaks(from.mac("eth0"), one, oneV6), isMark(2)) {
-		if p, ok := arpOf(f); ok && !bytes.Equal(p.SenderHardwareAddr, to.mac("eth0")) {
+	for _, f := range leaving.until("mark", speaks(from.MAC("eth0"), one, oneV6), isMark(2)) {
+		if p, ok := arpOf(f); ok && !bytes.Equal(p.SenderHardwareAddr, to.MAC("eth0")) {
 			t.Errorf("the old owner still says % x", f)
 		}
-		if m, _, ok := ndpOf[*ndp.NeighborAdvertisement](f); ok && !bytes.Equal(linkLayer(m.Options, ndp.Target), to.mac("eth0")) {
+		if m, _, ok := ndpOf[*ndp.NeighborAdvertisement](f); ok && !bytes.Equal(linkLayer(m.Options, ndp.Target), to.MAC("eth0")) {
 			t.Errorf("the old owner still says % x", f)
 		}
 	}
@@ -381,18 +379,18 @@ func TestPlannedMove(t *testing.T) {
 // that are watched; what does concern us comes through among them.
 func TestOnlyWhatConcernsUsWakesUs(t *testing.T) {
 	node, neighbour := pair(t)
-	mac, p := node.mac("eth0"), neighbour.tap("eth0")
+	mac, p := node.MAC("eth0"), neighbour.tap("eth0")
 	list := []netip.Addr{one}
 	for i := range uint32(999) {
 		list = append(list, v4(0x0b000000+3*i))
 	}
 	var w wire
-	node.must(node.in(func() (err error) {
-		w, err = openARP(Interface{Name: "eth0", Index: node.link("eth0").Attrs().Index, MAC: mac})
+	node.Must(node.Do(func() (err error) {
+		w, err = openARP(Interface{Name: "eth0", Index: node.Link("eth0").Attrs().Index, MAC: mac})
 		return err
 	}))
 	defer w.Close()
-	node.must(w.hear(hearing{asked: list, watched: list}))
+	node.Must(w.hear(hearing{asked: list, watched: list}))
 	sent := func(sender, target netip.Addr, op byte, to net.HardwareAddr) {
 		f := p.asks(target, to)
 		f[21] = op

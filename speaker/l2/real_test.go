@@ -14,6 +14,8 @@ import (
 	"github.com/mdlayher/ndp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/belfry-lb/belfry/internal/nettest"
 )
 
 // The tests below run the announcer in a network namespace and let the kernel of another one judge.
@@ -39,8 +41,8 @@ func TestNeighbourResolves(t *testing.T) {
 	if diff := cmp.Diff(want, r, equate); diff != "" {
 		t.Error(diff)
 	}
-	neighbour.resolves(one, node.mac("eth0"))
-	neighbour.resolves(oneV6, node.mac("eth0"))
+	neighbour.resolves(one, node.MAC("eth0"))
+	neighbour.resolves(oneV6, node.MAC("eth0"))
 	node.eventually("replies counted", func() bool {
 		return replies(a, "eth0", protocolARP) > 0 && replies(a, "eth0", protocolNDP) > 0
 	})
@@ -50,7 +52,7 @@ func TestNeighbourResolves(t *testing.T) {
 // comes in between is seen.
 func TestAnswersOnlyWhatItShould(t *testing.T) {
 	node, neighbour := pair(t)
-	mac, wire := node.mac("eth0"), neighbour.tap("eth0")
+	mac, wire := node.MAC("eth0"), neighbour.tap("eth0")
 	realApply(t, node.announce(), "192.0.2.101", "192.0.2.102", "2001:db8::101", "2001:db8::102")
 	twoV6, absent := netip.MustParseAddr("2001:db8::102"), netip.MustParseAddr("192.0.2.103")
 	other := net.HardwareAddr{2, 0, 0, 0, 0, 0xee}
@@ -131,14 +133,14 @@ func TestTakeoverRewritesStaleNeighbours(t *testing.T) {
 	for _, x := range []netip.Addr{one, oneV6} {
 		neighbour.eventually(x.String()+" rewritten", func() bool {
 			mac, _ := neighbour.neigh("eth0", x)
-			return bytes.Equal(mac, node.mac("eth0"))
+			return bytes.Equal(mac, node.MAC("eth0"))
 		})
 	}
 }
 
 func TestEachGratuitousFormAndCount(t *testing.T) {
 	node, neighbour := pair(t)
-	mac, wire := node.mac("eth0"), neighbour.tap("eth0")
+	mac, wire := node.MAC("eth0"), neighbour.tap("eth0")
 	a := node.announce()
 	realApply(t, a, "192.0.2.101", "2001:db8::101")
 	both := speaks(mac, one, oneV6)
@@ -178,7 +180,7 @@ func TestRemovedAddressIsSilent(t *testing.T) {
 	node, neighbour := pair(t)
 	a := node.announce()
 	realApply(t, a, "192.0.2.101", "192.0.2.102", "2001:db8::101", "2001:db8::102")
-	twoV6, mac, wire := netip.MustParseAddr("2001:db8::102"), node.mac("eth0"), neighbour.tap("eth0")
+	twoV6, mac, wire := netip.MustParseAddr("2001:db8::102"), node.MAC("eth0"), neighbour.tap("eth0")
 	neighbour.resolves(one, mac)
 	realApply(t, a, "192.0.2.102", "2001:db8::102")
 	wire.send(wire.asks(two, mac)) // what comes before its answer was sent while the address was still there
@@ -204,9 +206,9 @@ func TestRemovedAddressIsSilent(t *testing.T) {
 func TestReachabilityProbes(t *testing.T) {
 	node, neighbour := pair(t)
 	realApply(t, node.announce(), "2001:db8::101")
-	mac := node.mac("eth0")
+	mac := node.MAC("eth0")
 	neighbour.resolves(oneV6, mac)
-	neighbour.sysctl("neigh/eth0/delay_first_probe_time", "0")
+	neighbour.Sysctl("ipv6/neigh/eth0/delay_first_probe_time", "0")
 	wire := node.tap("eth0")
 	neighbour.setNeigh("eth0", oneV6, mac, unix.NUD_STALE)
 	neighbour.resolves(oneV6, mac)
@@ -233,15 +235,15 @@ func TestReachabilityProbes(t *testing.T) {
 func TestDuplicateAddressIsRefused(t *testing.T) {
 	node, neighbour := pair(t)
 	realApply(t, node.announce(), "2001:db8::101")
-	neighbour.sysctl("conf/eth0/accept_dad", "1")
+	neighbour.Sysctl("ipv6/conf/eth0/accept_dad", "1")
 	x, err := netlink.ParseAddr("2001:db8::101/64")
-	neighbour.must(err)
-	neighbour.must(neighbour.nl.AddrAdd(neighbour.link("eth0"), x))
+	neighbour.Must(err)
+	neighbour.Must(neighbour.Netlink.AddrAdd(neighbour.Link("eth0"), x))
 	neighbour.eventually("duplicate found", func() bool {
 		list, err := dump(func() ([]netlink.Addr, error) {
-			return neighbour.nl.AddrList(neighbour.link("eth0"), netlink.FAMILY_V6)
+			return neighbour.Netlink.AddrList(neighbour.Link("eth0"), netlink.FAMILY_V6)
 		})
-		neighbour.must(err)
+		neighbour.Must(err)
 		return slices.ContainsFunc(list, func(a netlink.Addr) bool {
 			return a.IP.Equal(x.IP) && a.Flags&unix.IFA_F_DADFAILED != 0
 		})
@@ -252,13 +254,13 @@ func TestLinkFlapIsAnnouncedAgain(t *testing.T) {
 	node, neighbour := pair(t)
 	a := node.announce()
 	realApply(t, a, "192.0.2.101", "2001:db8::101")
-	mac := node.mac("eth0")
+	mac := node.MAC("eth0")
 	neighbour.resolves(one, mac)
 	for name, end := range map[string]*host{"the node's end": node, "the other end: carrier lost": neighbour} {
 		t.Run(name, func(t *testing.T) {
-			end.must(end.nl.LinkSetDown(end.link("eth0")))
+			end.Down("eth0")
 			waitRunning(t, a, "192.0.2.101", Running{Problems: map[netip.Addr]Problem{one: ProblemLinkDown}})
-			end.must(end.nl.LinkSetUp(end.link("eth0")))
+			end.Up("eth0")
 			wire := neighbour.tap("eth0")
 			waitRunning(t, a, "192.0.2.101", Running{Addresses: map[netip.Addr][]string{one: {"eth0"}}})
 			wire.next("announcement", func(f []byte) bool { return speaks(mac, one)(f) && f[0]&1 == 1 })
@@ -289,17 +291,17 @@ func TestInterfaceVanishesAndAnotherAppears(t *testing.T) {
 	node, neighbour := pair(t)
 	a := node.announce()
 	waitRunning(t, a, "192.0.2.101", Running{Addresses: map[netip.Addr][]string{one: {"eth0"}}})
-	node.must(node.nl.LinkDel(node.link("eth0")))
+	node.Must(node.Netlink.LinkDel(node.Link("eth0")))
 	waitRunning(t, a, "192.0.2.101", Running{Problems: map[netip.Addr]Problem{one: ProblemNoInterface}})
-	cable(node, "eth0", neighbour, "eth0") // the same name, another index
+	nettest.Cable(node.Host, "eth0", neighbour.Host, "eth0") // the same name, another index
 	waitRunning(t, a, "192.0.2.101", Running{Problems: map[netip.Addr]Problem{one: ProblemNoIPv4}})
-	node.addAddr("eth0", "192.0.2.2/24")
-	neighbour.addAddr("eth0", "192.0.2.9/24")
+	node.Address("eth0", "192.0.2.2/24")
+	neighbour.Address("eth0", "192.0.2.9/24")
 	waitRunning(t, a, "192.0.2.101", Running{Addresses: map[netip.Addr][]string{one: {"eth0"}}})
-	neighbour.resolves(one, node.mac("eth0"))
+	neighbour.resolves(one, node.MAC("eth0"))
 	node.eventually("the whole interface known", func() bool {
 		got := a.Interfaces()
-		return len(got) == 1 && got[0].Up && bytes.Equal(got[0].MAC, node.mac("eth0")) && got[0].LinkLocal.IsValid()
+		return len(got) == 1 && got[0].Up && bytes.Equal(got[0].MAC, node.MAC("eth0")) && got[0].LinkLocal.IsValid()
 	})
 }
 
@@ -307,9 +309,9 @@ func TestHardwareAddressIsFollowed(t *testing.T) {
 	node, neighbour := pair(t)
 	a := node.announce()
 	realApply(t, a, "192.0.2.101", "2001:db8::101")
-	neighbour.resolves(one, node.mac("eth0"))
-	neighbour.resolves(oneV6, node.mac("eth0"))
-	node.must(node.nl.LinkSetHardwareAddr(node.link("eth0"), macA))
+	neighbour.resolves(one, node.MAC("eth0"))
+	neighbour.resolves(oneV6, node.MAC("eth0"))
+	node.Must(node.Netlink.LinkSetHardwareAddr(node.Link("eth0"), macA))
 	for _, x := range []netip.Addr{one, oneV6} { // the neighbour asks nothing: it is told
 		neighbour.eventually(x.String()+" told", func() bool {
 			mac, _ := neighbour.neigh("eth0", x)
@@ -323,28 +325,19 @@ func TestHardwareAddressIsFollowed(t *testing.T) {
 // TestMastersSpeakForTheirPorts: a bridge that the node's NIC is a port of, and a macvlan on another NIC.
 func TestMastersSpeakForTheirPorts(t *testing.T) {
 	node, neighbour := newHost(t), newHost(t)
-	cable(node, "port0", neighbour, "eth0")
-	attrs := func(name string) netlink.LinkAttrs {
-		l := netlink.NewLinkAttrs()
-		l.Name = name
-		return l
-	}
-	node.must(node.nl.LinkAdd(&netlink.Bridge{LinkAttrs: attrs("br0")}))
-	node.must(node.nl.LinkSetMaster(node.link("port0"), node.link("br0")))
-	node.must(node.nl.LinkSetUp(node.link("br0")))
-	node.addAddr("br0", "192.0.2.2/24")
-	neighbour.addAddr("eth0", "192.0.2.9/24")
-	neighbour.addAddr("eth0", "2001:db8::9/64")
+	nettest.Cable(node.Host, "port0", neighbour.Host, "eth0")
+	node.Bridge("br0", "port0")
+	node.Address("br0", "192.0.2.2/24")
+	neighbour.Address("eth0", "192.0.2.9/24", "2001:db8::9/64")
 
 	second := newHost(t)
-	cable(node, "lower0", second, "eth0")
-	mv := attrs("mv0")
-	mv.ParentIndex = node.link("lower0").Attrs().Index
-	node.must(node.nl.LinkAdd(&netlink.Macvlan{LinkAttrs: mv, Mode: netlink.MACVLAN_MODE_BRIDGE}))
-	node.must(node.nl.LinkSetUp(node.link("mv0")))
-	node.addAddr("mv0", "192.0.2.3/24")
-	second.addAddr("eth0", "192.0.2.9/24")
-	second.addAddr("eth0", "2001:db8::9/64")
+	nettest.Cable(node.Host, "lower0", second.Host, "eth0")
+	mv := nettest.Named("mv0")
+	mv.ParentIndex = node.Link("lower0").Attrs().Index
+	node.Must(node.Netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: mv, Mode: netlink.MACVLAN_MODE_BRIDGE}))
+	node.Up("mv0")
+	node.Address("mv0", "192.0.2.3/24")
+	second.Address("eth0", "192.0.2.9/24", "2001:db8::9/64")
 
 	for _, x := range []string{"br0", "mv0"} {
 		node.settles(x)
@@ -357,7 +350,7 @@ func TestMastersSpeakForTheirPorts(t *testing.T) {
 	if _, err := a.Apply(context.Background(), d); err != nil {
 		t.Fatal(err)
 	}
-	for n, mac := range map[*host]net.HardwareAddr{neighbour: node.mac("br0"), second: node.mac("mv0")} {
+	for n, mac := range map[*host]net.HardwareAddr{neighbour: node.MAC("br0"), second: node.MAC("mv0")} {
 		n.resolves(one, mac)
 		n.resolves(oneV6, mac)
 	}
@@ -377,7 +370,7 @@ func TestManyIPv6Addresses(t *testing.T) {
 		t.Fatalf("%d addresses run, %d have problems, error %v", len(r.Addresses), len(r.Problems), err)
 	}
 	for i := uint32(0); i < n; i += n / 10 {
-		neighbour.resolves(v6(0x10000+7*i), node.mac("eth0"))
+		neighbour.resolves(v6(0x10000+7*i), node.MAC("eth0"))
 	}
 	if got := node.memberships(t); got < n {
 		t.Errorf("%d group memberships, want at least %d", got, n)

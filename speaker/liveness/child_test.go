@@ -16,6 +16,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
+
+	"github.com/belfry-lb/belfry/internal/nettest"
 )
 
 const (
@@ -79,17 +81,17 @@ type process struct {
 	said []line
 }
 
-func (h *host) run(s setup) *process {
-	h.t.Helper()
+func run(t testing.TB, h *nettest.Host, s setup) *process {
+	t.Helper()
 	config, err := json.Marshal(s)
-	must(h.t, err)
+	must(t, err)
 	self, err := os.Executable()
-	must(h.t, err)
-	p := &process{Cmd: exec.CommandContext(context.Background(), self), t: h.t, done: make(chan struct{})}
+	must(t, err)
+	p := &process{Cmd: exec.CommandContext(context.Background(), self), t: t, done: make(chan struct{})}
 	p.Env = append(os.Environ(), fmt.Sprintf("%s=%s", childEnv, config))
 	out, err := p.StdoutPipe()
-	must(h.t, err)
-	must(h.t, h.in(p.Start))
+	must(t, err)
+	must(t, h.Do(p.Start))
 	go func() {
 		defer close(p.done)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
@@ -101,7 +103,7 @@ func (h *host) run(s setup) *process {
 			}
 		}
 	}()
-	h.t.Cleanup(p.kill)
+	t.Cleanup(p.kill)
 	return p
 }
 

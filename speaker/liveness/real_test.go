@@ -1,102 +1,31 @@
 package liveness
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/belfry-lb/belfry/internal/nettest"
 )
 
-// host is a network namespace without a name: it goes with its last socket, process and thread.
-type host struct {
-	t  testing.TB
-	ns netns.NsHandle
-	nl *netlink.Handle
-}
-
-func newHost(t testing.TB) *host {
-	t.Helper()
-	h := &host{t: t}
-	made := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		var err error
-		if h.ns, err = netns.New(); err == nil {
-			err = os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0o600)
-		}
-		made <- err
-	}()
-	must(t, <-made)
-	t.Cleanup(func() { _ = h.ns.Close() })
-	var err error
-	h.nl, err = netlink.NewHandleAt(h.ns, unix.NETLINK_ROUTE)
-	must(t, err)
-	t.Cleanup(h.nl.Close)
-	h.up("lo")
-	return h
-}
-
-// in runs fn on a thread of the namespace.
-func (h *host) in(fn func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		err := netns.Set(h.ns)
-		if err == nil {
-			err = fn()
-		}
-		done <- err
-	}()
-	return <-done
-}
-
-func (h *host) link(name string) netlink.Link {
-	h.t.Helper()
-	l, err := h.nl.LinkByName(name)
-	must(h.t, err)
-	return l
-}
-
-func (h *host) up(name string)   { must(h.t, h.nl.LinkSetUp(h.link(name))) }
-func (h *host) down(name string) { must(h.t, h.nl.LinkSetDown(h.link(name))) }
-
-// lan is a bridge with hosts n0, n1, … behind its ports of these names.
+// lan is a switch with hosts behind its ports n0, n1, ….
 type lan struct {
-	*host
-	hosts []*host
+	nettest.LAN
+	t     testing.TB
+	hosts []*nettest.Host
 }
 
 func newLAN(t testing.TB, hosts int) *lan {
 	t.Helper()
-	l := &lan{host: newHost(t)}
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = "lan"
-	must(t, l.nl.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
-	l.up("lan")
+	l := &lan{LAN: nettest.NewLAN(t), t: t}
 	for i := range hosts {
-		h := newHost(t)
-		attrs := netlink.NewLinkAttrs()
-		attrs.Name = fmt.Sprint("n", i)
-		must(t, l.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(h.ns)}))
-		must(t, l.nl.LinkSetMaster(l.link(attrs.Name), l.link("lan")))
-		l.up(attrs.Name)
-		h.up("eth0")
-		for _, v6 := range []bool{false, true} {
-			a := &netlink.Addr{IPNet: &net.IPNet{IP: on(i, v6).Addr().AsSlice(), Mask: net.CIDRMask(24, 32)}}
-			if v6 {
-				a.Mask, a.Flags = net.CIDRMask(64, 128), unix.IFA_F_NODAD
-			}
-			must(t, h.nl.AddrAdd(h.link("eth0"), a))
-		}
+		h := nettest.NewHost(t)
+		l.Join(h, fmt.Sprint("n", i), cidr(i, false), cidr(i, true))
 		l.hosts = append(l.hosts, h)
 	}
 	return l
@@ -110,8 +39,15 @@ func on(i int, v6 bool) netip.AddrPort {
 	return netip.MustParseAddrPort(fmt.Sprintf("10.9.0.%d:%d", i+1, DefaultPort))
 }
 
+func cidr(i int, v6 bool) string {
+	if v6 {
+		return on(i, v6).Addr().String() + "/64"
+	}
+	return on(i, v6).Addr().String() + "/24"
+}
+
 func (l *lan) node(i int, v6 bool, p Profile, targets ...int) *process {
-	return l.hosts[i].run(l.setup(i, v6, p, targets...))
+	return run(l.t, l.hosts[i], l.setup(i, v6, p, targets...))
 }
 
 func (l *lan) setup(i int, v6 bool, p Profile, targets ...int) setup {
@@ -130,15 +66,15 @@ func TestAgainstTheKernel(t *testing.T) {
 			prober, target := l.node(0, v6, ProfileFast, 1), l.node(1, v6, ProfileFast)
 			prober.sees("n1", Answering)
 
-			l.down("n1") // the cable of n1
+			l.Down("n1") // the cable of n1
 			prober.sees("n1", Silent)
-			l.up("n1")
+			l.Up("n1")
 			prober.sees("n1", Answering)
 
-			l.hosts[0].down("eth0") // the prober's own
+			l.hosts[0].Down("eth0") // the prober's own
 			prober.sees("n1", Unknown)
-			l.hosts[0].up("eth0")
-			must(t, l.hosts[0].nl.AddrReplace(l.hosts[0].link("eth0"), address6(v6)))
+			l.hosts[0].Up("eth0")
+			l.hosts[0].Address("eth0", cidr(0, v6)) // the kernel takes an IPv6 one away with the link
 			prober.sees("n1", Answering)
 
 			must(t, target.Process.Signal(unix.SIGSTOP))
@@ -148,9 +84,9 @@ func TestAgainstTheKernel(t *testing.T) {
 
 			target.kill()
 			prober.sees("n1", Refused)
-			l.down("n1") // its kernel goes, too
+			l.Down("n1") // its kernel goes, too
 			prober.sees("n1", Silent)
-			l.up("n1")
+			l.Up("n1")
 			prober.sees("n1", Refused)
 			l.node(1, v6, ProfileFast)
 			prober.sees("n1", Answering)
@@ -164,16 +100,13 @@ func TestKilledTwice(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("IPv6=%v", v6), func(t *testing.T) {
 			l := newLAN(t, 2)
-			must(t, l.hosts[1].in(func() error { // never, not even in a burst
-				return errors.Join(
-					os.WriteFile("/proc/sys/net/ipv4/icmp_ratelimit", []byte("1000000000"), 0o600),
-					os.WriteFile("/proc/sys/net/ipv6/icmp/ratelimit", []byte("1000000000"), 0o600),
-				)
-			}))
+			for _, limit := range []string{"ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"} {
+				l.hosts[1].Sysctl(limit, "1000000000") // never, not even in a burst
+			}
 			node := func(i int, targets ...int) *process {
 				s := l.setup(i, v6, ProfileFast, targets...)
 				s.Knock = 7947
-				return l.hosts[i].run(s)
+				return run(t, l.hosts[i], s)
 			}
 			prober := node(0, 1)
 			for range 3 {
@@ -192,19 +125,10 @@ func TestKilledTwice(t *testing.T) {
 			prober.sees("n1", Silent)
 			must(t, target.Process.Signal(unix.SIGCONT))
 			prober.sees("n1", Answering)
-			l.down("n1")
+			l.Down("n1")
 			prober.sees("n1", Silent)
 		})
 	}
-}
-
-// address6 is the first host's, which the kernel takes away with the link if it is an IPv6 one.
-func address6(v6 bool) *netlink.Addr {
-	a := &netlink.Addr{IPNet: &net.IPNet{IP: on(0, v6).Addr().AsSlice(), Mask: net.CIDRMask(24, 32)}}
-	if v6 {
-		a.Mask, a.Flags = net.CIDRMask(64, 128), unix.IFA_F_NODAD
-	}
-	return a
 }
 
 // TestFloodOfGarbage sends a node as much as the kernel takes: it goes on answering.
@@ -216,7 +140,7 @@ func TestFloodOfGarbage(t *testing.T) {
 	prober.sees("n1", Answering)
 	before := len(prober.lines())
 	began := time.Now()
-	must(t, l.hosts[2].in(func() error {
+	must(t, l.hosts[2].Do(func() error {
 		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(on(1, false)))
 		if err != nil {
 			return err
@@ -249,11 +173,11 @@ func TestHowSoon(t *testing.T) {
 			for range 7 {
 				prober.sees("n1", Answering)
 				cut := time.Now()
-				l.down("n1")
+				l.Down("n1")
 				prober.sees("n1", Silent)
 				said := prober.lines()
 				took = append(took, said[len(said)-1].At.Sub(cut))
-				l.up("n1")
+				l.Up("n1")
 			}
 			slices.Sort(took)
 			interval, _ := p.interval()
