@@ -106,7 +106,7 @@ func (g gap) String() string {
 // gaps lists what could not be learnt.
 func (u *usedByCluster) gaps(ctx context.Context) (list []gap, _ error) {
 	if !u.cidrs && len(u.services) == 0 {
-		list = append(list, gap{"Service CIDRs", "ServiceCIDR is not served", "--service-cidrs"})
+		list = append(list, gap{"Service CIDRs", "ServiceCIDR is not served", "--service-cidrs, in the chart controller.serviceCIDRs"})
 	}
 	var nodes corev1.NodeList
 	if err := u.cache.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
@@ -114,7 +114,7 @@ func (u *usedByCluster) gaps(ctx context.Context) (list []gap, _ error) {
 	}
 	some := slices.ContainsFunc(nodes.Items, func(n corev1.Node) bool { return len(n.Spec.PodCIDRs) > 0 })
 	if !some && len(u.pods) == 0 {
-		list = append(list, gap{"pod CIDRs", "no Node has spec.podCIDRs", "--pod-cidrs"})
+		list = append(list, gap{"pod CIDRs", "no Node has spec.podCIDRs", "--pod-cidrs, in the chart controller.podCIDRs"})
 	}
 	return list, nil
 }

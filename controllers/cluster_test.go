@@ -29,13 +29,13 @@ func TestUsedByCluster(t *testing.T) {
 		unknown []string
 	}{
 		{"everything is told", true, []client.Object{withPods, cidr}, Options{}, []string{"10.96.0.0-10.111.255.255", "10.244.0.0-10.244.0.255", "192.0.2.1"}, nil},
-		{"an older Kubernetes", false, []client.Object{withPods}, Options{}, []string{"10.244.0.0-10.244.0.255", "192.0.2.1"}, []string{"Service CIDRs are not known, because ServiceCIDR is not served: pools are not checked against them; give --service-cidrs"}},
-		{"a CNI that keeps its CIDRs elsewhere", true, []client.Object{node, cidr}, Options{}, []string{"10.96.0.0-10.111.255.255", "192.0.2.1"}, []string{"pod CIDRs are not known, because no Node has spec.podCIDRs: pools are not checked against them; give --pod-cidrs"}},
+		{"an older Kubernetes", false, []client.Object{withPods}, Options{}, []string{"10.244.0.0-10.244.0.255", "192.0.2.1"}, []string{"Service CIDRs are not known, because ServiceCIDR is not served: pools are not checked against them; give --service-cidrs, in the chart controller.serviceCIDRs"}},
+		{"a CNI that keeps its CIDRs elsewhere", true, []client.Object{node, cidr}, Options{}, []string{"10.96.0.0-10.111.255.255", "192.0.2.1"}, []string{"pod CIDRs are not known, because no Node has spec.podCIDRs: pools are not checked against them; give --pod-cidrs, in the chart controller.podCIDRs"}},
 		{
 			"flags", false, []client.Object{node}, Options{ServiceCIDRs: []string{"10.0.0.0/24"}, PodCIDRs: []string{"fd00::/112"}},
 			[]string{"10.0.0.0-10.0.0.255", "192.0.2.1", "fd00::-fd00::ffff"}, nil,
 		},
-		{"nothing", false, nil, Options{}, nil, []string{"Service CIDRs are not known, because ServiceCIDR is not served: pools are not checked against them; give --service-cidrs", "pod CIDRs are not known, because no Node has spec.podCIDRs: pools are not checked against them; give --pod-cidrs"}},
+		{"nothing", false, nil, Options{}, nil, []string{"Service CIDRs are not known, because ServiceCIDR is not served: pools are not checked against them; give --service-cidrs, in the chart controller.serviceCIDRs", "pod CIDRs are not known, because no Node has spec.podCIDRs: pools are not checked against them; give --pod-cidrs, in the chart controller.podCIDRs"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			scheme, err := kube.NewScheme()
