@@ -126,7 +126,7 @@ spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: %d, targetPort: 
 	if got := harness.Field(s.answer(a, 8081), "port"); got != "8081" {
 		t.Errorf("port 8081 leads to %s", got)
 	}
-	s.oneAnswers(a, s.Owner(a))
+	s.ownerAnswers(a)
 	s.delete("service", "site-plain")
 	s.Eventually("port 80 to close", func() error { return mustFail(s.get(lab.Client(1), a, 80)) })
 	s.answer(a, 8081)

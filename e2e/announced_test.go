@@ -15,7 +15,7 @@ func TestServicesSayWhoAnnouncesThem(t *testing.T) {
 	s := newScene(t)
 	a := s.service(1, "told", "web", "", 80)[0]
 	s.answer(a, 80)
-	s.AnnouncedBy("told", a, s.Owner(a))
+	s.AnnouncedByOwner("told", a)
 	s.service(1, "unserved", "nobody", "", 80)
 	s.Eventually("unserved says why not", func() error {
 		c, err := harness.Condition(s.Ctx, k8s, harness.InDefault("unserved"), v1beta1.ConditionAnnounced)

@@ -73,10 +73,10 @@ func (s *scene) answer(a netip.Addr, port int) string {
 	return s.Answer(lab.Client(1), a, uint16(port))
 }
 
-// oneAnswers waits until one station, and no more, answers for the address with ARP or NDP: that node's.
-func (s *scene) oneAnswers(a netip.Addr, node int) {
+// ownerAnswers waits until one station, and no more, answers for the address with ARP or NDP: the node's that announces it.
+func (s *scene) ownerAnswers(a netip.Addr) (node int) {
 	s.Helper()
-	s.OneAnswers(lab.Client(1), a, node)
+	return s.OwnerAnswers(lab.Client(1), a)
 }
 
 // silent waits until nobody answers for the address.

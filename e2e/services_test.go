@@ -29,7 +29,7 @@ func TestExposeDeployment(t *testing.T) {
 	if out := s.Kubectl("get", "svc", "exposed"); !strings.Contains(out, a.String()) {
 		t.Errorf("EXTERNAL-IP is not %s:\n%s", a, out)
 	}
-	s.oneAnswers(a, s.Owner(a))
+	s.ownerAnswers(a)
 }
 
 func TestDualStackReachesSeveralPods(t *testing.T) {
@@ -44,7 +44,7 @@ func TestDualStackReachesSeveralPods(t *testing.T) {
 			}
 			return nil
 		})
-		s.oneAnswers(a, s.Owner(a))
+		s.ownerAnswers(a)
 	}
 }
 

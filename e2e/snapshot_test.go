@@ -15,8 +15,7 @@ func TestSpeakersRestartWithoutTheAPIServer(t *testing.T) {
 	s := newScene(t)
 	a := s.service(1, "static", "web", "", 80)[0]
 	s.answer(a, 80)
-	before := s.Owner(a)
-	s.oneAnswers(a, before)
+	before := s.ownerAnswers(a)
 	for n := 1; n <= 3; n++ {
 		s.Eventually(fmt.Sprintf("a snapshot on n%d that knows %s", n, a), func() error {
 			_, err := lab.ExecInside(s.Ctx, n, "sh", "-c",
@@ -54,5 +53,5 @@ func TestSpeakersRestartWithoutTheAPIServer(t *testing.T) {
 	s.answer(a, 80)
 	s.Must(lab.StartAPIServer(s.Ctx))
 	s.answer(s.service(1, "afterwards", "web", "", 80)[0], 80)
-	s.oneAnswers(a, s.Owner(a))
+	s.ownerAnswers(a)
 }

@@ -77,7 +77,7 @@ func testLife(s *harness.Scene) {
 	s.Must(harness.Apply(s.Ctx, s.Lab, harness.Service("lives", "web", "", 80)))
 	a := s.Addresses("lives", 1)[0]
 	s.Answer(s.Lab.Client(1), a, 80)
-	s.AnnouncedBy("lives", a, s.Owner(a))
+	s.AnnouncedByOwner("lives", a)
 	born, _, err := l.settled(s.Ctx)
 	s.Must(err)
 	s.Logf("until it is announced: %s", listed(born))

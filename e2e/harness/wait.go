@@ -14,14 +14,18 @@ const pollEvery = 50 * time.Millisecond
 func Eventually(ctx context.Context, what string, check func(context.Context) error) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
+	var last error
 	for {
 		err := check(ctx)
 		if err == nil {
 			return nil
 		}
+		if last == nil || ctx.Err() == nil { // else it may only say that time is up
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s: %w (last: %w)", what, context.Cause(ctx), err)
+			return fmt.Errorf("waiting for %s: %w (last: %w)", what, context.Cause(ctx), last)
 		case <-tick.C:
 		}
 	}
