@@ -55,10 +55,12 @@ func newScene(t *testing.T) *scene {
 	return &scene{harness.NewScene(t, stage, patience)}
 }
 
-// service applies harness.Service and returns its addresses, n of them.
+// service applies harness.Service and returns its addresses, n of them, when every node leads them to it: they may have been
+// another's a moment ago.
 func (s *scene) service(n int, name, app, extra string, ports ...int) []netip.Addr {
 	s.Helper()
 	s.Apply(harness.Service(name, app, extra, ports...))
+	defer s.AwaitRules(name)
 	return s.Addresses(name, n)
 }
 
