@@ -139,13 +139,14 @@ func bigNode(s *harness.Scene, i int) error {
 			s.Error(err)
 		}
 	})
+	bare := o.DeepCopy()
 	o.Status = *like.Status.DeepCopy()
 	for g := range 50 {
 		o.Status.Images = append(o.Status.Images, corev1.ContainerImage{
 			Names: []string{fmt.Sprintf("registry.example.com/team/image-%02d@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", g)}, SizeBytes: 1 << 26,
 		})
 	}
-	if err := s.K8s.Status().Update(s.Ctx, o); err != nil {
+	if err := s.K8s.Status().Patch(s.Ctx, o, client.MergeFrom(bare)); err != nil { // others write on Nodes, too
 		return err
 	}
 	var status v1beta1.SpeakerStatus
