@@ -56,7 +56,7 @@ func Run(raced bool, flags map[string]string, f func(API) int) (code int, err er
 		ControlPlaneStartTimeout: startTimeout, ControlPlaneStopTimeout: startTimeout,
 	}
 	all := env.ControlPlane.GetAPIServer().Configure()
-	all.Set("service-node-port-range", "20000-60000") // each Service that is Local has one for its health check
+	all.Set("service-node-port-range", "20000-60000")   // each Service that is Local has one for its health check
 	all.Set("service-cluster-ip-range", "10.96.0.0/12") // of the default's size a benchmark needs forty
 	for flag, value := range flags {
 		all.Set(flag, value)
