@@ -117,6 +117,31 @@ func TestDrainHandsOver(t *testing.T) {
 	}
 }
 
+// TestPodsMove: with externalTrafficPolicy Local the node that the pods have left answers until the one that they have moved to
+// has claimed the address, whichever of the two hears of the pods first.
+func TestPodsMove(t *testing.T) {
+	moved := func(w *World) { w.Services[0].Local, w.Services[0].Endpoints = true, pods("n2") }
+	stays := func(w *World) { w.Services[0].Local, w.Services[0].Endpoints = true, pods("n1") }
+	for _, step := range []struct {
+		name string
+		edit func(*World)
+		one  Role
+		two  Role
+	}{
+		{"nobody has claimed it since", with(moved, claimed("n1", 3, "")), Answer, Wait},
+		{"n1 has not heard of the pods", with(stays, claimed("n1", 3, ""), claimed("n2", 4, "n1")), Answer, Nothing},
+		{"n2 has claimed it", with(moved, claimed("n1", 3, ""), claimed("n2", 4, "n1")), StandIn, Wait},
+		{"n1 has let go", with(moved, claimed("n2", 4, "n1")), Nothing, Answer},
+		{"n1 was still asking for it", with(moved, claimed("n1", 3, ""), only("n1", func(n *Node) { n.Claims[0].Fresh = true })), Nothing, Answer},
+		{"nobody has pods", with(moved, claimed("n1", 3, ""), func(w *World) { w.Services[0].Endpoints = pods() }), Nothing, Nothing},
+	} {
+		w := world(step.edit)
+		if one, two := Make(w, "n1").L2[vip].Role, Make(w, "n2").L2[vip].Role; one != step.one || two != step.two {
+			t.Errorf("%s: n1 has role %d, want %d; n2 has role %d, want %d", step.name, one, step.one, two, step.two)
+		}
+	}
+}
+
 // TestRestart: while n1 is away one other node answers with n1's hardware address, and all remember what it had.
 func TestRestart(t *testing.T) {
 	macs := each(func(n *Node) { n.Interfaces[0].MAC = "mac of " + n.Name })

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -74,27 +75,30 @@ func (d *desk) decide(s *seat, r elect.Result) {
 // hold: the address is this node's.
 func (d *desk) hold(s *seat, c *claim) {
 	mine := Claim{Addr: s.addr, Epoch: c.Epoch, Fresh: c.fresh && s.conflicts() == spec.ConflictProbe}
-	if c.From != elect.None && d.ledger.live(c.From, s.addr) != nil {
-		mine.From = d.nodes[c.From].Name
-		if d.answers(s, c.From) && !d.own.Overdue[s.addr] {
-			d.wait(s, mine)
-			return
+	if c.From != elect.None {
+		if before := d.ledger.live(c.From, s.addr); before != nil {
+			mine.From = d.nodes[c.From].Name
+			if d.answers(s, before) && !d.own.Overdue[s.addr] {
+				d.wait(s, mine)
+				return
+			}
 		}
 	}
 	d.answer(s, mine)
 }
 
-// answers tells whether a node that has a claim goes on answering until it has seen another's.
-func (d *desk) answers(s *seat, node int) bool {
-	if s.slate.Fit(node)&elect.Keeps != 0 {
+// answers tells whether a node that makes a claim goes on answering until it has seen another's. One that is not to have the
+// address any more does so, too, be it that its pods have moved: so no two answer for a moment. One that has not announced it
+// yet has nothing to hand over.
+func (d *desk) answers(s *seat, c *claim) bool {
+	if s.slate.Fit(c.Node)&elect.Keeps != 0 {
 		return true
 	}
-	sh := s.shares[0]
-	r := sh.field.runner(node)
-	return r != nil && r.lingers && CanServe(*sh.service, sh.field.family, r.name)
+	r := s.shares[0].field.runner(c.Node)
+	return !c.fresh && r != nil && (r.lingers || r.fit&elect.Keeps != 0)
 }
 
-// vacant: no claim stands. One that may have no addresses any more keeps answering until its successor has claimed.
+// vacant: no claim stands. One that may not have the address any more keeps answering until its successor has claimed.
 func (d *desk) vacant(s *seat, r elect.Result) {
 	lingers := d.lingering(s)
 	switch {
@@ -114,13 +118,18 @@ func (d *desk) vacant(s *seat, r elect.Result) {
 
 // lingering returns the node that is to hand the address over.
 func (d *desk) lingering(s *seat) int {
-	best := elect.None
-	for _, c := range d.ledger.claims[s.addr] {
-		if !c.Remembered && d.answers(s, c.Node) && (best == elect.None || c.Epoch < d.ledger.of(best, s.addr).Epoch) {
-			best = c.Node
+	var best *claim
+	claims := d.ledger.claims[s.addr]
+	for i := range claims {
+		c := &claims[i]
+		if !c.Remembered && d.answers(s, c) && (best == nil || cmp.Or(cmp.Compare(c.Epoch, best.Epoch), cmp.Compare(c.Node, best.Node)) < 0) {
+			best = c
 		}
 	}
-	return best
+	if best == nil {
+		return elect.None
+	}
+	return best.Node
 }
 
 // unknown: nobody has announced the address yet, so that somebody else may have it.
