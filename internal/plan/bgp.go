@@ -109,14 +109,17 @@ const (
 )
 
 // MakeBGP plans for one node. A node that is not in the World has nothing to say.
-func MakeBGP(w World, node string) BGPPlan {
+func MakeBGP(w World, node string) BGPPlan { return makeBGP(w, places(w.Services), node) }
+
+// makeBGP plans for these Services instead of the World's.
+func makeBGP(w World, services []*Service, node string) BGPPlan {
 	p := BGPPlan{Peers: map[string]BGPPeer{}, Broken: map[string]spec.Problem{}}
 	me := slices.IndexFunc(w.Nodes, func(n Node) bool { return n.Name == node })
 	if me < 0 {
 		return p
 	}
 	sessions := w.sessions(&p, w.Nodes[me])
-	t := newTeller(w, me, sessions)
+	t := newTeller(w, services, me, sessions)
 	t.tell()
 	for _, s := range sessions {
 		peer := BGPPeer{Session: s.session, BFD: s.bfd, Mode: s.mode, Reason: s.reason}

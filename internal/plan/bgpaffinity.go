@@ -132,7 +132,7 @@ func (e *electorate) better(a netip.Addr, node, than int) bool {
 // AffinityProblems tells of the advertisements under whose aggregates Services with sessionAffinity: ClientIP have no route of
 // their own, which alone can prefer a node. Each names one such Service. Nodes do not count.
 func AffinityProblems(config *spec.Snapshot, services []Service) (out []spec.Problem) {
-	t := newTeller(World{Config: config, Nodes: make([]Node, 1)}, 0, nil)
+	t := newTeller(World{Config: config, Nodes: make([]Node, 1)}, nil, 0, nil)
 	told := map[int]bool{}
 	for i := range services {
 		s := &services[i]

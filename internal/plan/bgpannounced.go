@@ -22,13 +22,12 @@ func AnnouncedWithBGP(w World) map[Hold]Withheld {
 	if len(w.Config.BGP.Advertisements) == 0 || len(w.Nodes) == 0 {
 		return out
 	}
-	t := newTeller(w, 0, nil)
-	for i := range w.Services {
-		t.seat(&w.Services[i])
+	t := newTeller(w, places(w.Services), 0, nil)
+	for _, s := range t.services {
+		t.seat(s)
 	}
 	e := newElectorate(t)
-	for i := range w.Services {
-		s := &w.Services[i]
+	for _, s := range t.services {
 		for k, a := range s.Held {
 			if l := t.selecting(s, s.PoolOf(k), spec.FamilyOf(a)); len(l.advs) > 0 {
 				reason, message := t.heard(e, s, a, l)

@@ -156,7 +156,7 @@ func (t *teller) audiences(sessions []*speaking) {
 		}
 		a.key = audienceKey{keyOf(a.advs), a.ibgp, a.ipv4, a.ipv6}
 		if byKey[a.key] == nil {
-			a.drafts, a.at = make([]draft, 0, len(t.w.Services)), make(map[netip.Prefix]int, len(t.w.Services))
+			a.drafts, a.at = make([]draft, 0, len(t.services)), make(map[netip.Prefix]int, len(t.services))
 			byKey[a.key] = &a
 			t.listeners = append(t.listeners, &a)
 		}

@@ -12,7 +12,8 @@ import (
 //
 //	Services ──▶ targets (addresses with all their Services) ──▶ drafts for each audience (prefix, advertisements, weight) ──▶ routes
 type teller struct {
-	w         World
+	w         World // its Services do not count
+	services  []*Service
 	me        Node
 	reason    spec.Reason             // why this node may announce nothing new; "" if it may
 	advs      []spec.BGPAdvertisement // all, the oldest first
@@ -53,11 +54,11 @@ type outcome struct {
 	backup  bool // another node is the one that routers prefer
 }
 
-func newTeller(w World, me int, sessions []*speaking) *teller {
+func newTeller(w World, services []*Service, me int, sessions []*speaking) *teller {
 	t := &teller{
-		w: w, me: w.Nodes[me], here: me, reason: w.Nodes[me].canAcquire(),
+		w: w, services: services, me: w.Nodes[me], here: me, reason: w.Nodes[me].canAcquire(),
 		advs:    slices.SortedFunc(slices.Values(w.Config.BGP.Advertisements), spec.BGPAdvertisement.Older),
-		targets: make(map[netip.Addr]*target, len(w.Services)),
+		targets: make(map[netip.Addr]*target, len(services)),
 		mixes:   map[string]*mix{}, joined: map[[2]*mix]*mix{},
 		pools: map[poolKey]*list{}, lists: map[string]*list{}, partsOf: map[partsKey][]part{},
 		discard: map[netip.Prefix]bool{},
@@ -84,12 +85,11 @@ func (t *teller) tell() {
 	if len(t.advs) == 0 {
 		return
 	}
-	for i := range t.w.Services {
-		t.seat(&t.w.Services[i])
+	for _, s := range t.services {
+		t.seat(s)
 	}
 	t.terms = newElectorate(t)
-	for i := range t.w.Services {
-		s := &t.w.Services[i]
+	for _, s := range t.services {
 		for k, a := range s.Held {
 			if l := t.selecting(s, s.PoolOf(k), spec.FamilyOf(a)); len(l.advs) > 0 {
 				t.announce(s, t.targets[a], l)

@@ -39,6 +39,13 @@ func (b *board) seat(s *Service) {
 	}
 }
 
+// fill finds out who may have each address.
+func (b *board) fill() {
+	for _, s := range b.seats {
+		s.fill(b.ledger)
+	}
+}
+
 // unseat takes a Service's places away.
 func (b *board) unseat(key types.NamespacedName, held []netip.Addr) {
 	for _, a := range held {

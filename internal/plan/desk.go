@@ -26,7 +26,7 @@ const (
 // Saying is what to do about one address.
 type Saying struct {
 	Role       Role
-	Interfaces []string          // names, sorted
+	Interfaces []string          // names, sorted; shared with other addresses
 	For        string            // StandIn, Wait: the other node
 	As         map[string]string // StandIn: the hardware address to name, by interface; interfaces without one stay silent
 	Probe      bool              // Answer, but only once nobody was heard to have the address
@@ -212,9 +212,7 @@ func (d *desk) standIn(s *seat, other string) {
 func (d *desk) saying(s *seat, r Role) Saying {
 	say := Saying{Role: r, Monitor: s.conflicts() != spec.ConflictOff}
 	if me := s.shares[0].field.runner(d.me); me != nil {
-		for _, i := range me.interfaces {
-			say.Interfaces = append(say.Interfaces, i.Name)
-		}
+		say.Interfaces = me.names
 	}
 	return say
 }

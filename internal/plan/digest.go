@@ -37,9 +37,11 @@ const digestBytes = 8
 // difference to the node: a SpeakerStatus must not be written by every node for each.
 //
 // The node is as spec.ParseNode reads it. The Services are those that are announced, and w needs nothing else but its Config.
-func Digest(o spec.Objects, w World, node spec.Node) string {
+func Digest(o spec.Objects, w World, node spec.Node) string { return digest(o, w.Config, places(w.Services), node) }
+
+func digest(o spec.Objects, config *spec.Snapshot, services []*Service, node spec.Node) string {
 	// Strings and numbers: it cannot fail. Keys of maps are sorted.
-	all, _ := json.Marshal([]any{configured(o), outlookOf(w, node)})
+	all, _ := json.Marshal([]any{configured(o), outlookOf(config, services, node)})
 	sum := sha256.Sum256(all)
 	return digestForm + hex.EncodeToString(sum[:digestBytes])
 }
@@ -102,23 +104,23 @@ type ends struct {
 	RouterID, Address, Source, Problem string
 }
 
-func outlookOf(w World, node spec.Node) outlook {
+func outlookOf(config *spec.Snapshot, services []*Service, node spec.Node) outlook {
 	o := outlook{
 		Ready: node.Ready, Excluded: node.Excluded, Draining: node.Draining, Cordoned: node.Cordoned,
 		Weights: map[string]int{}, Sessions: map[string]ends{}, Routes: map[string][]netip.Prefix{},
 	}
-	for _, a := range w.Config.L2Advertisements {
+	for _, a := range config.L2Advertisements {
 		if a.SelectsNode(node.Labels) {
 			o.Weights[a.Name] = a.Weight(node.Labels)
 		}
 	}
-	for _, p := range w.Config.BGP.Peers {
+	for _, p := range config.BGP.Peers {
 		if p.SelectsNode(node.Labels) {
 			o.Sessions[p.Name] = endsOf(p, node)
 		}
 	}
-	for _, a := range heardFrom(w.Config, node) {
-		o.Routes[a.Name] = entitled(w.Config, w.Services, a, node.Name)
+	for _, a := range heardFrom(config, node) {
+		o.Routes[a.Name] = entitled(config, services, a, node.Name)
 	}
 	return o
 }
@@ -135,10 +137,9 @@ func endsOf(p spec.Peer, node spec.Node) ends {
 }
 
 // entitled lists the prefixes that an advertisement has a node announce.
-func entitled(config *spec.Snapshot, services []Service, a spec.BGPAdvertisement, node string) []netip.Prefix {
+func entitled(config *spec.Snapshot, services []*Service, a spec.BGPAdvertisement, node string) []netip.Prefix {
 	told := map[netip.Prefix]bool{}
-	for i := range services {
-		s := &services[i]
+	for _, s := range services {
 		if s.ProxyName != "" || !a.SelectsService(s.Labels) {
 			continue
 		}

@@ -15,6 +15,7 @@ type runner struct {
 	hash       uint64 // of its name
 	weight     int
 	interfaces []Interface // allowed and able to, by name
+	names      []string    // theirs
 	subnets    []int       // those of the field's that its interfaces have
 	fit        elect.Fitness
 	reason     spec.Reason // why it may not acquire, "" if it may
@@ -44,6 +45,9 @@ func (n Node) runner(place int, advs []spec.L2Advertisement, f spec.Family) runn
 		}
 	}
 	slices.SortFunc(r.interfaces, func(a, b Interface) int { return cmp.Compare(a.Name, b.Name) })
+	for _, i := range r.interfaces {
+		r.names = append(r.names, i.Name)
+	}
 	r.judge(n, len(selecting) > 0)
 	return r
 }

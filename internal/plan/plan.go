@@ -15,7 +15,8 @@ import (
 type Plan struct {
 	// L2 is what to do about the addresses that this node has to do with.
 	L2 map[netip.Addr]Saying
-	// Withheld tells why the other addresses are not announced by this node, in the order of the Services.
+	// Withheld tells why the other addresses are not announced by this node, in the order of the Services. A Planner leaves it
+	// empty: its node has no use for it.
 	Withheld []Withheld
 	// Facts are to be told to the others once L2 is done, and are this node's in the next World.
 	Facts
@@ -51,39 +52,34 @@ func Make(w World, node string) Plan {
 	for i := range w.Services {
 		b.seat(&w.Services[i])
 	}
-	for _, s := range b.seats {
-		s.fill(b.ledger)
-	}
-	services := make([]*Service, len(w.Services))
-	for i := range services {
-		services[i] = &w.Services[i]
-	}
-	p := b.plan(services, w.Own, node)
+	b.fill()
+	p, results := b.plan(w.Own, node)
 	p.Successors = b.successors()
+	me := b.ledger.place(node)
+	for i := range w.Services {
+		s := &w.Services[i]
+		for _, a := range s.Held {
+			at := b.seats[a]
+			if p.L2[a].Role == Answer && b.serves(at, s, me) {
+				continue
+			}
+			p.Withheld = append(p.Withheld, b.withheld(at, s, results))
+		}
+	}
 	return p
 }
 
 // plan holds the election and tells what it means for one node.
-func (b *board) plan(services []*Service, own Own, node string) Plan {
+func (b *board) plan(own Own, node string) (Plan, []elect.Result) {
 	results := b.elect()
 	d := newDesk(b, own, node)
 	for _, s := range b.seats {
-		if s.slate == nil {
-			continue
+		if s.slate != nil {
+			d.decide(s, results[s.place])
 		}
-		d.decide(s, results[s.place])
 	}
 	d.finish()
-	for _, s := range services {
-		for _, a := range s.Held {
-			at := b.seats[a]
-			if d.plan.L2[a].Role == Answer && b.serves(at, s, d.me) {
-				continue
-			}
-			d.plan.Withheld = append(d.plan.Withheld, b.withheld(at, s, results))
-		}
-	}
-	return d.plan
+	return d.plan, results
 }
 
 // serves tells whether a node that announces the address does so for this Service, too.

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/belfry-lb/belfry/internal/elect"
+	"github.com/belfry-lb/belfry/internal/spec"
 )
 
 // Planner makes one plan after another for a node, and looks again only at what has changed.
@@ -24,43 +25,55 @@ func NewPlanner(node string) *Planner { return &Planner{node: node} }
 
 // Whole plans from everything.
 func (p *Planner) Whole(w World) Plan {
-	p.board, p.services = newBoard(w.Config, w.Nodes, len(w.Services)), make([]*Service, len(w.Services))
+	p.board, p.services = newBoard(w.Config, w.Nodes, len(w.Services)), places(w.Services)
 	p.said = Facts{}
-	for i := range w.Services {
-		p.services[i] = &w.Services[i]
-		p.board.seat(p.services[i])
+	for _, s := range p.services {
+		p.board.seat(s)
 	}
-	for _, s := range p.board.seats {
-		s.fill(p.board.ledger)
-	}
+	p.board.fill()
 	slices.SortFunc(p.services, byKey)
 	if me := p.board.ledger.place(p.node); me != elect.None {
 		p.said = w.Nodes[me].Facts
 	}
-	out := p.board.plan(p.services, w.Own, p.node)
+	out, _ := p.board.plan(w.Own, p.node)
 	out.Successors = p.board.successors()
 	return out
 }
 
-// Update plans again when nothing has changed but some Services that were there before, and what this node itself says. It
-// returns false when that is not enough, and Whole must be called.
-func (p *Planner) Update(own Own, said Facts, changed []Service) (Plan, bool) {
+// Update plans again when nothing has changed but some Services, of which some may be new and some have gone, and what this node
+// itself says. It returns false when that is not enough, and Whole must be called.
+func (p *Planner) Update(own Own, said Facts, changed []Service, gone []types.NamespacedName) (Plan, bool) {
 	if p.board == nil || !p.hear(said) {
 		return Plan{}, false
 	}
 	for i := range changed {
-		at, ok := slices.BinarySearchFunc(p.services, &changed[i], byKey)
-		if !ok {
-			return Plan{}, false
+		at, known := p.find(changed[i].Key)
+		if !known {
+			p.services = slices.Insert(p.services, at, &Service{})
 		}
-		was := p.services[at]
-		p.services[at] = &changed[i]
-		p.board.unseat(was.Key, was.Held)
-		p.board.seat(&changed[i])
-		p.fill(was.Held)
-		p.fill(changed[i].Held)
+		p.replace(at, &changed[i])
 	}
-	return p.board.plan(p.services, own, p.node), true
+	for _, key := range gone {
+		if at, known := p.find(key); known {
+			p.replace(at, &Service{})
+			p.services = slices.Delete(p.services, at, at+1)
+		}
+	}
+	out, _ := p.board.plan(own, p.node)
+	return out, true
+}
+
+func (p *Planner) find(key types.NamespacedName) (at int, known bool) {
+	return slices.BinarySearchFunc(p.services, key, func(s *Service, key types.NamespacedName) int { return compareKeys(s.Key, key) })
+}
+
+func (p *Planner) replace(at int, s *Service) {
+	was := p.services[at]
+	p.services[at] = s
+	p.board.unseat(was.Key, was.Held)
+	p.board.seat(s)
+	p.fill(was.Held)
+	p.fill(s.Held)
 }
 
 // hear puts what the node says on the board: its claims, each where it has changed. What it remembers of others and has left
@@ -109,8 +122,25 @@ func (p *Planner) fill(addrs []netip.Addr) {
 	}
 }
 
-// Services returns those that are planned for, by namespace and name. They are only to be read.
-func (p *Planner) Services() []*Service { return p.services }
+// BGP plans what the node tells routers, as MakeBGP does, with what it says of itself now. Whole must have been called.
+func (p *Planner) BGP(own OwnBGP, said BGPFacts) BGPPlan {
+	if me := p.board.ledger.place(p.node); me != elect.None {
+		p.board.nodes[me].BGP = said
+	}
+	return makeBGP(World{Config: p.board.config, Nodes: p.board.nodes, BGP: own}, p.services, p.node)
+}
+
+// Digest is that of the plans that are made now: see there. Whole must have been called.
+func (p *Planner) Digest(o spec.Objects, node spec.Node) string { return digest(o, p.board.config, p.services, node) }
+
+// places returns where each of the Services is.
+func places(services []Service) []*Service {
+	out := make([]*Service, len(services))
+	for i := range services {
+		out[i] = &services[i]
+	}
+	return out
+}
 
 func byKey(a, b *Service) int { return compareKeys(a.Key, b.Key) }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/belfry-lb/belfry/internal/spec"
 )
@@ -56,33 +57,65 @@ func randomService(rnd *rand.Rand, name string, i int) Service {
 	return s
 }
 
-// TestPlannerTwin: a Planner that looks again at what has changed comes to what Make finds out anew.
+// TestPlannerTwin: a Planner that looks again at what has changed comes to what Make and MakeBGP find out anew.
 func TestPlannerTwin(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
+	const me = "n1"
+	objects := config()
+	routers := routing(t, objects).Config.BGP
+	same := func(what string, want, got any) {
+		t.Helper()
+		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.EquateEmpty(),
+			cmpopts.IgnoreFields(Plan{}, "Withheld"), cmp.AllowUnexported(spec.Session{})); diff != "" {
+			t.Fatalf("%s: %s", what, diff)
+		}
+	}
+	updated, routes := 0, 0
 	for range 500 {
 		w := random(rnd)
-		const me = "n1"
+		w.Config.BGP = routers
 		p := NewPlanner(me)
 		got := p.Whole(copied(w))
 		for step := range 6 {
-			if diff := cmp.Diff(Make(copied(w), me), got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()); diff != "" {
-				t.Fatalf("step %d: %s", step, diff)
-			}
+			same(fmt.Sprint("step ", step), Make(copied(w), me), got)
+			told := map[netip.Prefix]bool{netip.PrefixFrom(w.Services[0].Held[0], 32): true}
+			w.BGP, w.Nodes[0].BGP = OwnBGP{Told: told}, BGPFacts{Established: []string{"ext"}}
+			withBGP := p.BGP(w.BGP, w.Nodes[0].BGP)
+			same(fmt.Sprint("BGP, step ", step), MakeBGP(w, me), withBGP)
+			routes += len(withBGP.Peers["ext"].Routes)
+			same(fmt.Sprint("digest, step ", step), Digest(*objects, w, w.Nodes[0].Node), p.Digest(*objects, w.Nodes[0].Node))
 			w.Nodes[0].Facts = got.Facts
 			var changed []Service
+			var gone []types.NamespacedName
 			for i := range w.Services {
 				if rnd.IntN(4) == 0 {
 					w.Services[i] = randomService(rnd, w.Services[i].Key.Name, i)
 					changed = append(changed, w.Services[i])
 				}
 			}
+			if i := rnd.IntN(len(w.Services)); len(w.Services) > 1 && rnd.IntN(3) == 0 {
+				key := w.Services[i].Key
+				w.Services, gone = slices.Delete(w.Services, i, i+1), append(gone, key)
+				changed = slices.DeleteFunc(changed, func(s Service) bool { return s.Key == key })
+			}
+			if name := fmt.Sprintf("r%02d", rnd.IntN(20)); rnd.IntN(3) == 0 {
+				s := randomService(rnd, name, rnd.IntN(20))
+				if i := slices.IndexFunc(w.Services, func(o Service) bool { return o.Key == s.Key }); i < 0 {
+					w.Services, changed = append(w.Services, s), append(changed, s)
+				}
+				slices.SortFunc(w.Services, func(a, b Service) int { return compareKeys(a.Key, b.Key) })
+			}
 			var ok bool
-			if got, ok = p.Update(w.Own, got.Facts, changed); !ok {
+			if got, ok = p.Update(w.Own, got.Facts, changed, gone); !ok {
 				got = p.Whole(copied(w))
 			} else {
 				got.Successors = Make(copied(w), me).Successors
+				updated++
 			}
 		}
+	}
+	if updated < 500 || routes < 5000 {
+		t.Errorf("%d updates and %d routes in 3000 steps: they were hardly tried", updated, routes)
 	}
 }
 
@@ -94,18 +127,15 @@ func copied(w World) World {
 
 func TestPlannerNeedsTheWhole(t *testing.T) {
 	p := NewPlanner("n1")
-	if _, ok := p.Update(Own{}, Facts{}, nil); ok {
+	if _, ok := p.Update(Own{}, Facts{}, nil, nil); ok {
 		t.Error("plans without a World")
 	}
 	w := world()
 	said := p.Whole(w).Facts
-	if _, ok := p.Update(Own{}, said, []Service{service("new", vip)}); ok {
-		t.Error("takes a Service that it does not know")
-	}
-	if _, ok := p.Update(Own{}, Facts{Ceded: []Cession{{Addr: vip, To: "n2"}}}, nil); ok {
+	if _, ok := p.Update(Own{}, Facts{Ceded: []Cession{{Addr: vip, To: "n2"}}}, nil, nil); ok {
 		t.Error("passes over a cession")
 	}
-	if _, ok := p.Update(Own{}, said, []Service{service("web", vip)}); !ok {
+	if _, ok := p.Update(Own{}, said, []Service{service("web", vip)}, nil); !ok {
 		t.Error("asks for everything because of a Service that it knows")
 	}
 }
@@ -138,7 +168,7 @@ func BenchmarkPlanner(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
 				s := w.Services[7]
 				s.Endpoints = both[i%2]
-				if _, ok := p.Update(Own{}, said, []Service{s}); !ok {
+				if _, ok := p.Update(Own{}, said, []Service{s}, nil); !ok {
 					b.Fatal("the whole was needed")
 				}
 			}
