@@ -79,8 +79,11 @@ func NewSlate(candidates []Candidate) *Slate {
 	return s
 }
 
-// find returns the place of a node on the slate.
+// find returns the place of a node on the slate: most often all nodes are on it.
 func (s *Slate) find(node int) (place int, ok bool) {
+	if node >= 0 && node < len(s.candidates) && s.candidates[node].Node == node {
+		return node, true
+	}
 	return slices.BinarySearchFunc(s.candidates, node, func(c Candidate, node int) int { return cmp.Compare(c.Node, node) })
 }
 

@@ -44,7 +44,13 @@ type desk struct {
 }
 
 func newDesk(b *board, own Own, node string) *desk {
-	return &desk{board: b, own: own, me: b.ledger.place(node), plan: Plan{L2: map[netip.Addr]Saying{}}}
+	me := b.ledger.place(node)
+	d := &desk{board: b, own: own, me: me, plan: Plan{L2: map[netip.Addr]Saying{}}}
+	if me != elect.None {
+		n := len(b.nodes[me].Claims) // more or less what it will be
+		d.plan.L2, d.plan.Claims = make(map[netip.Addr]Saying, n), make([]Claim, 0, n)
+	}
+	return d
 }
 
 // decide about one address. A planned move, step by step:
@@ -62,7 +68,7 @@ func (d *desk) decide(s *seat, r elect.Result) {
 	case r.Holder == elect.None:
 		d.vacant(s, r)
 	default:
-		d.other(s, r, d.ledger.claims[s.addr][r.Claim])
+		d.other(s, r, s.claims[r.Claim])
 	}
 	if r.Holder != d.me && r.Holder != elect.None {
 		d.remember(s, r)
@@ -141,7 +147,7 @@ func (d *desk) unknown(s *seat) bool {
 func (s *seat) conflicts() spec.ConflictDetection { return s.shares[0].field.conflicts }
 
 // other: the address is another node's.
-func (d *desk) other(s *seat, r elect.Result, c claim) {
+func (d *desk) other(s *seat, r elect.Result, c elect.Claim) {
 	holder := d.nodes[r.Holder].Name
 	switch {
 	case r.Next == d.me:
@@ -161,10 +167,10 @@ func (d *desk) ceded(a netip.Addr) bool {
 
 // remember keeps a claim for a node that is away.
 func (d *desk) remember(s *seat, r elect.Result) {
-	c := d.ledger.claims[s.addr][r.Claim]
-	if !c.Remembered {
+	if !s.claims[r.Claim].Remembered {
 		return
 	}
+	c := d.ledger.claims[s.addr][r.Claim]
 	if d.plan.Absent == nil {
 		d.plan.Absent = map[string][]Claim{}
 	}
@@ -187,7 +193,7 @@ func (d *desk) repeat(a netip.Addr) {
 func (d *desk) answer(s *seat, c Claim) {
 	say := d.saying(s, Answer)
 	say.Probe = c.Fresh
-	say.Contested = slices.ContainsFunc(d.ledger.claims[s.addr], func(o claim) bool {
+	say.Contested = slices.ContainsFunc(s.claims, func(o elect.Claim) bool {
 		return o.Node != d.me && !o.Remembered && s.slate.Fit(o.Node)&elect.Keeps != 0
 	})
 	d.plan.L2[s.addr] = say
