@@ -31,16 +31,19 @@ func BenchmarkBGPPass(b *testing.B) {
 				})
 			}
 			routers := &fakeRouters{}
-			p := &passer{o: Options{Node: "n1", Namespace: ns}, routing: routers, changed: newSignal()}
+			p := &passer{o: Options{Node: "n1", Namespace: ns}, routing: routers, changed: newSignal(), planner: plan.NewPlanner("n1")}
+			p.planner.Whole(w)
 			r := newRouting("n1", logr.Discard(), &fakeBGP{}, &fakeBFD{}, &fakeRules{},
 				newBGPDesk(500*time.Millisecond, 2*time.Second, fakeKernel{}), func() {}, func() bool { return false })
 			r.want(&bgpWish{})
 			for b.Loop() {
-				p.planBGP(b.Context(), w)
+				p.planBGP(b.Context())
 				r.want(routers.last.Load())
 				r.turn(b.Context())
 				routers.says.Store(r.report())
-				w.Services[0].Held = []netip.Addr{netip.AddrFrom4([4]byte{10, 2, byte(time.Now().Nanosecond()), 1})}
+				s := w.Services[0]
+				s.Held = []netip.Addr{netip.AddrFrom4([4]byte{10, 2, byte(time.Now().Nanosecond()), 1})}
+				p.planner.Update(plan.Own{}, plan.Facts{}, plan.Change{Services: []plan.Service{s}})
 			}
 			if n := len(r.report().announced); n != services {
 				b.Errorf("%d prefixes", n)

@@ -39,13 +39,8 @@ func (p *passer) ownBGPFacts() bgpFacts {
 }
 
 // planBGP plans what routers are told and hands the plan over. Layer 2 is none of its business.
-func (p *passer) planBGP(ctx context.Context, w plan.World) {
-	w.BGP = plan.OwnBGP{Told: p.routing.report().told()}
-	own := slices.IndexFunc(w.Nodes, func(n plan.Node) bool { return n.Name == p.o.Node })
-	if own >= 0 {
-		w.Nodes[own].BGP = p.ownBGPFacts().plan()
-	}
-	should := plan.MakeBGP(w, p.o.Node)
+func (p *passer) planBGP(ctx context.Context) {
+	should := p.planner.BGP(plan.OwnBGP{Told: p.routing.report().told()}, p.ownBGPFacts().plan())
 	p.routing.want(p.bgpWish(ctx, should))
 	if !slices.Equal(should.Claims, p.bgp.Claims) {
 		p.changed.raise() // the next pass tells the others

@@ -26,8 +26,8 @@ type gatherer struct {
 	slices  sliceNames
 }
 
-// sliceNames are the names of the EndpointSlices of each Service that is announced.
-type sliceNames map[types.NamespacedName]map[types.NamespacedName]bool
+// sliceNames are the names of the EndpointSlices of each Service that is announced. They are in its namespace.
+type sliceNames map[types.NamespacedName][]string
 
 func (g gatherer) config(ctx context.Context) (o spec.Objects, err error) {
 	var pools v1beta1.IPAddressPoolList
@@ -51,12 +51,9 @@ func (g gatherer) services(ctx context.Context) ([]plan.Service, error) {
 	var services []plan.Service
 	for i := range list.Items {
 		if o := &list.Items[i]; announced(g.classes, o) {
-			s := parse(o, slicesOf)
+			s := parse(o, slicesOf[client.ObjectKeyFromObject(o)])
 			services = append(services, s)
-			g.slices[s.Key] = map[types.NamespacedName]bool{}
-			for _, e := range slicesOf[s.Key] {
-				g.slices[s.Key][types.NamespacedName{Namespace: e.Namespace, Name: e.Name}] = true
-			}
+			g.slices[s.Key] = namesOf(slicesOf[s.Key])
 		}
 	}
 	slices.SortFunc(services, func(a, b plan.Service) int {
@@ -65,42 +62,84 @@ func (g gatherer) services(ctx context.Context) ([]plan.Service, error) {
 	return services, nil
 }
 
-func parse(o *corev1.Service, slicesOf map[types.NamespacedName][]discoveryv1.EndpointSlice) plan.Service {
-	s := spec.ParseService(o)
+func parse(o *corev1.Service, endpoints []discoveryv1.EndpointSlice) plan.Service {
 	return plan.Service{
-		Service: s, Endpoints: spec.ParseEndpoints(slicesOf[s.Key]),
+		Service: spec.ParseService(o), Endpoints: spec.ParseEndpoints(endpoints),
 		Announced: meta.IsStatusConditionTrue(o.Status.Conditions, v1beta1.ConditionAnnounced),
 	}
 }
 
-// some returns the Services that were found to have changed, false if that takes a look at all of them: one has come or gone.
-func (g gatherer) some(ctx context.Context, f found) (services []plan.Service, ok bool) {
+func namesOf(endpoints []discoveryv1.EndpointSlice) []string {
+	names := make([]string, len(endpoints))
+	for i, e := range endpoints {
+		names[i] = e.Name
+	}
+	return names
+}
+
+// most Services that are new at once are looked for one by one. A look at all is cheaper then.
+const mostNew = 8
+
+// some returns what has become of the Services that were found to have changed, false if it is better to look at all.
+func (g gatherer) some(ctx context.Context, f found) (c plan.Change, ok bool) {
+	if f.all {
+		return c, false
+	}
 	for slice, service := range f.slices {
-		if names := g.slices[service]; names != nil {
-			names[slice] = true
+		if names, known := g.slices[service]; known && !slices.Contains(names, slice.Name) {
+			g.slices[service] = append(names, slice.Name)
 		}
 	}
+	news := 0
 	for key := range f.services {
 		var o corev1.Service
-		if err := g.reader.Get(ctx, key, &o); err != nil || !announced(g.classes, &o) || g.slices[key] == nil {
-			return nil, false
-		}
-		own := map[types.NamespacedName][]discoveryv1.EndpointSlice{}
-		for name := range g.slices[key] {
-			var e discoveryv1.EndpointSlice
-			err := g.reader.Get(ctx, name, &e)
-			switch {
-			case apierrors.IsNotFound(err):
-				delete(g.slices[key], name)
-			case err != nil:
-				return nil, false
-			case serviceOf(&e) == key:
-				own[key] = append(own[key], e)
+		err := g.reader.Get(ctx, key, &o)
+		switch {
+		case apierrors.IsNotFound(err) || err == nil && !announced(g.classes, &o):
+			if _, known := g.slices[key]; known {
+				delete(g.slices, key)
+				c.Gone = append(c.Gone, key)
 			}
+			continue
+		case err != nil:
+			return c, false
 		}
-		services = append(services, parse(&o, own))
+		if _, known := g.slices[key]; !known {
+			news++
+		}
+		if news > mostNew {
+			return c, false
+		}
+		endpoints, err := g.endpoints(ctx, key)
+		if err != nil {
+			return c, false
+		}
+		g.slices[key] = namesOf(endpoints)
+		c.Services = append(c.Services, parse(&o, endpoints))
 	}
-	return services, true
+	return c, true
+}
+
+// endpoints returns the slices of one Service.
+func (g gatherer) endpoints(ctx context.Context, service types.NamespacedName) (of []discoveryv1.EndpointSlice, _ error) {
+	names, known := g.slices[service]
+	if !known {
+		var list discoveryv1.EndpointSliceList
+		err := g.reader.List(ctx, &list, client.UnsafeDisableDeepCopy, client.InNamespace(service.Namespace),
+			client.MatchingLabels{discoveryv1.LabelServiceName: service.Name})
+		return list.Items, err
+	}
+	for _, name := range names {
+		var e discoveryv1.EndpointSlice
+		err := g.reader.Get(ctx, types.NamespacedName{Namespace: service.Namespace, Name: name}, &e)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, err
+		}
+		if err == nil && serviceOf(&e) == service {
+			of = append(of, e)
+		}
+	}
+	return of, nil
 }
 
 // announced tells whether speakers announce the Service: it is of our class, our controller has marked it, and it stays.

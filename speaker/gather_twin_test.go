@@ -99,7 +99,7 @@ func (c *churn) mark(before, after client.Object) {
 // made from both is the same.
 func TestSomeTwin(t *testing.T) {
 	ctx := context.Background()
-	some, all := 0, 0
+	some, all, gone := 0, 0, 0
 	for seed := range uint64(15) {
 		c := &churn{Rand: rand.New(rand.NewPCG(seed, 1)), t: t, api: fakeAPI(t).Build()}
 		c.g = gatherer{reader: c.api, classes: kube.DefaultClasses(), slices: sliceNames{}}
@@ -112,10 +112,17 @@ func TestSomeTwin(t *testing.T) {
 					c.put(c.slice())
 				}
 			}
-			changed, ok := c.g.some(ctx, c.d.take())
+			if c.flip(.15) {
+				c.d.mark(newNode("n1"))
+			}
+			change, ok := c.g.some(ctx, c.d.take())
 			if ok {
-				for _, s := range changed {
+				for _, s := range change.Services {
 					kept[s.Key.String()] = s
+				}
+				for _, key := range change.Gone {
+					delete(kept, key.String())
+					gone++
 				}
 				some++
 			} else {
@@ -137,16 +144,16 @@ func TestSomeTwin(t *testing.T) {
 				want[s.Key.String()] = s
 			}
 			if diff := cmp.Diff(want, kept, equalPrefixes); diff != "" {
-				t.Fatalf("seed %d, step %d (some: %t, %d Services): %s", seed, step, ok, len(changed), diff)
+				t.Fatalf("seed %d, step %d (some: %t, %d Services): %s", seed, step, ok, len(change.Services), diff)
 			}
 		}
 	}
-	if some < 50 || all < 50 {
-		t.Errorf("%d looks at some, %d at all: one of them was hardly tried", some, all)
+	if some < 50 || all < 50 || gone < 20 {
+		t.Errorf("%d looks at some, %d at all, %d Services that have gone: one of them was hardly tried", some, all, gone)
 	}
 }
 
-// TestPassTwin: a passer that replans the Services that changed asks layer 2 for what one asks for that looks at everything.
+// TestPassTwin: a passer that replans the Services that changed asks layer 2 and BGP for what one asks for that looks at everything.
 func TestPassTwin(t *testing.T) {
 	ctx := context.Background()
 	r := newRig(t)
@@ -154,6 +161,9 @@ func TestPassTwin(t *testing.T) {
 	for _, n := range []string{"n2", "n3"} {
 		must(t, r.api.Create(ctx, newNode(n)))
 	}
+	must(t, r.api.Create(ctx, bgpPeer("plain")))
+	must(t, r.api.Create(ctx, &v1beta1.BGPAdvertisement{ObjectMeta: metav1.ObjectMeta{Name: "all"}}))
+	routes := 0
 	c := &churn{Rand: rand.New(rand.NewPCG(7, 7)), t: t, api: r.api, g: r.gather}
 	r.passer.takePart()
 	replanned := 0
@@ -177,40 +187,54 @@ func TestPassTwin(t *testing.T) {
 		}
 		// What it says of itself counts for the next plan, so the twin plans from there.
 		must(t, r.pass(ctx))
-		quick := r.wire.desired
-		r.whole = true
+		quick, told := r.wire.desired, r.routers.last.Load()
+		r.whole, r.gathered = true, c.flip(.5)
 		must(t, r.pass(ctx))
 		if diff := cmp.Diff(quick, r.wire.desired, equalPrefixes); diff != "" {
 			t.Fatalf("step %d: %s", step, diff)
 		}
+		if diff := cmp.Diff(told.peers, r.routers.last.Load().peers, equalPrefixes, cmp.AllowUnexported(peerWish{}, secret{})); diff != "" {
+			t.Fatalf("step %d, routers: %s", step, diff)
+		}
+		routes += len(told.peers["plain"].routes)
 	}
-	if replanned < 15 {
-		t.Errorf("%d of 100 passes looked at some Services only", replanned)
+	if replanned < 15 || routes < 100 {
+		t.Errorf("%d of 100 passes looked at some Services only, %d routes were told", replanned, routes)
 	}
 }
 
-// TestSomeOfNothing: what is not known yet, or any more, takes a look at everything.
-func TestSomeOfNothing(t *testing.T) {
+// TestSomeOfFew: Services that come, change and go.
+func TestSomeOfFew(t *testing.T) {
 	ctx := context.Background()
-	api := fakeAPI(t, newService("web"), newSlice("web", "web-1", endpoint("n1", nil, nil))).Build()
+	api := fakeAPI(t, newService("web"), newSlice("web", "web-1", endpoint("n1", nil, nil)), newSlice("api", "api-1", endpoint("n2", nil, nil))).Build()
 	g := newGatherer(api)
 	var d dirt
-	d.mark(newService("web"))
-	if _, ok := g.some(ctx, d.take()); ok {
-		t.Error("a Service that was never looked at")
-	}
-	_, err := g.services(ctx)
-	must(t, err)
-	d.mark(newService("web"))
-	if got, ok := g.some(ctx, d.take()); !ok || len(got) != 1 || !slices.Equal(got[0].Endpoints.IPv4.Nodes, []string{"n1"}) {
-		t.Errorf("got %v, %t", got, ok)
+	for _, found := range []string{"new", "known"} {
+		d.mark(newService("web"))
+		got, ok := g.some(ctx, d.take())
+		if !ok || len(got.Services) != 1 || !slices.Equal(got.Services[0].Endpoints.IPv4.Nodes, []string{"n1"}) {
+			t.Errorf("%s: got %v, %t", found, got, ok)
+		}
 	}
 	must(t, api.Delete(ctx, newService("web")))
 	d.mark(newService("web"))
-	if _, ok := g.some(ctx, d.take()); ok {
-		t.Error("a Service that is gone")
+	if got, ok := g.some(ctx, d.take()); !ok || len(got.Services) != 0 || len(got.Gone) != 1 {
+		t.Errorf("gone: got %v, %t", got, ok)
 	}
-	if got, ok := g.some(ctx, d.take()); !ok || got != nil {
-		t.Errorf("nothing has changed: %v, %t", got, ok)
+	d.mark(newService("web"))
+	if got, ok := g.some(ctx, d.take()); !ok || len(got.Services)+len(got.Gone) != 0 {
+		t.Errorf("never there: got %v, %t", got, ok)
+	}
+	d.mark(newNode("n1"))
+	if _, ok := g.some(ctx, d.take()); ok {
+		t.Error("a Node has changed, and some Services are all")
+	}
+	for i := range mostNew + 1 {
+		s := newService(fmt.Sprint("s", i))
+		must(t, api.Create(ctx, s))
+		d.mark(s)
+	}
+	if _, ok := g.some(ctx, d.take()); ok {
+		t.Error("so many new Services are looked for one by one")
 	}
 }

@@ -2,6 +2,7 @@ package speaker
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -96,14 +97,12 @@ func flag(is bool) float64 {
 // takeovers counts the claims on addresses that another node had: the first claim on an address has the epoch 1. What
 // this node had before, when its speaker was last alive too, it takes from nobody.
 func takeovers(node string, before, now plan.Facts) (n int) {
-	had := make(map[netip.Addr]uint64, len(before.Claims))
-	for _, list := range [][]plan.Claim{before.Absent[node], before.Claims} {
-		for _, c := range list {
-			had[c.Addr] = c.Epoch
-		}
+	had := func(list []plan.Claim, c plan.Claim) bool {
+		i, found := slices.BinarySearchFunc(list, c.Addr, func(o plan.Claim, a netip.Addr) int { return o.Addr.Compare(a) })
+		return found && list[i].Epoch == c.Epoch
 	}
 	for _, c := range now.Claims {
-		if c.Epoch > 1 && had[c.Addr] != c.Epoch {
+		if c.Epoch > 1 && !had(before.Claims, c) && !had(before.Absent[node], c) {
 			n++
 		}
 	}

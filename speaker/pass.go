@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -69,6 +70,7 @@ type passer struct {
 	detector  detector
 	keys      func() []string // digests of the gossip keys held
 	report    func(v1beta1.SpeakerStatusStatus)
+	demand    <-chan struct{} // tells that a report would be looked at now
 	metrics   metrics
 	dataplane func() plan.Dataplane // of this node
 	changed   signal
@@ -81,13 +83,17 @@ type passer struct {
 	rest      rest
 	planner   *plan.Planner
 	whole     bool      // the next pass is to look at everything
-	looked    time.Time // when the last one did
+	gathered  bool      // the planner knows all Services as they were at the last pass
+	looked    time.Time // when the last one looked at everything
+	objects   spec.Objects
+	node      *spec.Node // this one; nil while it is not known
 	nodes     []plan.Node
 	seen      []members.Member
 	gone      []string // Services about which this node is silent
 	peers     map[string]netip.AddrPort
 	last      map[string]netip.Addr // where members were that may be gone
-	told      []byte                // to the group
+	said      facts                 // to the group
+	told      []byte                // the same, as it was published
 	state     members.State
 	settled   bool // the join window is over
 	opened    bool // sockets are open
@@ -97,9 +103,9 @@ type passer struct {
 	rivals    rivals
 	failed    bool
 	bgp       plan.BGPPlan
-	digest    string               // of what the last plan was made from
-	carried   *v1beta1.SpeakerPlan // the last that was carried out
-	routes    bool                 // BGP is or was in use: its plan is of everything
+	carried   *v1beta1.SpeakerPlan // the last that was carried out, as it was reported
+	carriedAt time.Time            // when that was, zero if nothing was carried out since it was reported
+	routes    bool                 // BGP is or was in use
 }
 
 func (p *passer) run(ctx context.Context) {
@@ -112,7 +118,9 @@ func (p *passer) run(ctx context.Context) {
 		if err == nil && fit && p.takePart() {
 			continue
 		}
-		p.whole = p.whole || err != nil
+		if err != nil {
+			p.whole, p.gathered, p.carriedAt = true, false, time.Time{}
+		}
 		p.wait(ctx, p.judge(ctx, err), p.rest.after(began.Add(took), took))
 	}
 }
@@ -130,9 +138,12 @@ func (p *passer) wait(ctx context.Context, retry <-chan time.Time, rest time.Dur
 			continue
 		case <-caches:
 			return
+		case <-p.awaited():
+			p.report(p.status(ctx))
+			continue
 		case <-p.group.Changed():
-			if p.opened && sameOthers(p.seen, p.group.Members(), p.o.Node) {
-				continue // it hears itself
+			if p.hearsItself() {
+				continue
 			}
 		case <-retry:
 		case <-due:
@@ -148,6 +159,11 @@ func (p *passer) wait(ctx context.Context, retry <-chan time.Time, rest time.Dur
 		p.whole = true
 		return
 	}
+}
+
+// hearsItself tells whether nothing is new in the group but what this node has said.
+func (p *passer) hearsItself() bool {
+	return p.opened && sameOthers(p.seen, p.group.Members(), p.o.Node)
 }
 
 // due is when time alone changes the plan: what was still to come when the last one was made, be it over by now.
@@ -218,7 +234,6 @@ func (p *passer) pass(ctx context.Context) error {
 	news, untold := p.tell(now, interfaces)
 	p.whole = p.whole || news
 	dirt := p.dirt.take()
-	p.whole = p.whole || dirt.all
 	should, ok, err := p.plan(ctx, now, dirt)
 	if err != nil || !ok {
 		return errors.Join(untold, err)
@@ -228,22 +243,36 @@ func (p *passer) pass(ctx context.Context) error {
 	}
 	should.Heard = heldBy(should.Heard, p.running)
 	should.Prove(func(a netip.Addr) bool { return p.running.Addresses[a] != nil })
-	p.metrics.takeovers.Add(float64(takeovers(p.o.Node, p.mind.facts, should.Facts)))
+	before := p.mind.facts
 	if p.mind.learn(now, should) {
+		p.metrics.takeovers.Add(float64(takeovers(p.o.Node, before, should.Facts)))
 		_, err := p.tell(now, interfaces)
 		untold = errors.Join(untold, err)
 		p.changed.raise() // what it has said counts for its next plan
 	}
 	p.farewell.see(should)
 	if p.recalling.done {
-		p.carry(ctx, now)
-		p.report(p.status(should, interfaces))
+		p.carriedAt = now
+		select {
+		case <-p.demand:
+			p.report(p.status(ctx))
+		default:
+		}
 	}
 	return errors.Join(untold, p.recalling.err)
 }
 
-// status is what is reported of a pass.
-func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.SpeakerStatusStatus {
+// awaited is demand, as long as something has been carried out that has not been reported.
+func (p *passer) awaited() <-chan struct{} {
+	if p.carriedAt.IsZero() {
+		return nil
+	}
+	return p.demand
+}
+
+// status is what is reported of the last pass. It costs more than many a pass does, so it is made when somebody will look at it.
+func (p *passer) status(ctx context.Context) v1beta1.SpeakerStatusStatus {
+	p.carry(ctx)
 	group := statusMembers(p.peers, p.seen, p.nodes)
 	p.metrics.missing.Set(float64(len(group.Missing)))
 	return bounded(v1beta1.SpeakerStatusStatus{
@@ -251,9 +280,9 @@ func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.Spe
 		State:      p.state.String(),
 		Dataplane:  string(p.dataplane()),
 		Plan:       p.carried,
-		Interfaces: statusInterfaces(interfaces),
+		Interfaces: statusInterfaces(p.announcer.Interfaces()),
 		Members:    group,
-		L2:         statusL2(p.running, p.desired, epochs(should.Claims), p.rivals),
+		L2:         statusL2(p.running, p.desired, epochs(p.mind.facts.Claims), p.rivals),
 		BGP:        statusBGP(p.routing.report()),
 		Withdrawn:  p.gone,
 	})
@@ -261,19 +290,20 @@ func (p *passer) status(should plan.Plan, interfaces []l2.Interface) v1beta1.Spe
 
 // plan looks at as little as it must. It returns false as long as this node could not do what is planned.
 func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.Plan, ok bool, err error) {
-	if !p.whole && !p.routes {
-		if services, ok := p.gather.some(ctx, f); ok {
-			began := time.Now()
-			if should, ok := p.planner.Update(plan.Own{Overdue: p.mind.overdue(now)}, p.mind.facts, services); ok {
-				p.metrics.plan.Observe(time.Since(began).Seconds())
-				return should, true, nil
-			}
+	change, known := p.gather.some(ctx, f)
+	known = known && p.gathered
+	if known && !p.whole {
+		began := time.Now()
+		if should, ok := p.planner.Update(plan.Own{Overdue: p.mind.overdue(now)}, p.mind.facts, change); ok {
+			p.finish(ctx, should, p.routes, began)
+			return should, true, nil
 		}
 	}
 	if err := p.look(ctx); err != nil {
 		return should, false, err
 	}
 	if !p.opened {
+		p.gathered = false
 		return should, false, nil // it could not answer, so it must not say that it does
 	}
 	p.seen = p.roster()
@@ -281,15 +311,31 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 	if err != nil {
 		return should, false, err
 	}
-	p.nodes, p.whole, p.looked = w.Nodes, false, now
+	if !known {
+		if w.Services, err = p.gather.services(ctx); err != nil {
+			return should, false, err
+		}
+	}
+	p.nodes, p.whole, p.gathered, p.looked = w.Nodes, false, true, now
 	p.routes = p.routes || len(w.Config.BGP.Peers) > 0
 	began := time.Now()
-	p.planBGP(ctx, w)
-	should = p.planner.Whole(w)
-	p.metrics.plan.Observe(time.Since(began).Seconds())
+	if known {
+		should = p.planner.Renew(w, change)
+	} else {
+		should = p.planner.Whole(w)
+	}
+	p.finish(ctx, should, true, began)
 	p.probe(should, p.seen)
-	p.gone = p.withdrawn(ctx, should)
 	return should, true, nil
+}
+
+// finish plans the rest.
+func (p *passer) finish(ctx context.Context, should plan.Plan, bgp bool, began time.Time) {
+	if bgp {
+		p.planBGP(ctx)
+	}
+	p.metrics.plan.Observe(time.Since(began).Seconds())
+	p.gone = p.withdrawn(ctx, should)
 }
 
 // roster is who is in the group. What this node has told a moment ago may not be there yet, and is put in its place: no pass
@@ -304,7 +350,7 @@ func (p *passer) roster() []members.Member {
 	return all
 }
 
-// world gathers all facts.
+// world gathers all facts but the Services.
 func (p *passer) world(ctx context.Context, now time.Time, roster []members.Member) (w plan.World, err error) {
 	objects, err := p.gather.config(ctx)
 	if err != nil {
@@ -312,14 +358,14 @@ func (p *passer) world(ctx context.Context, now time.Time, roster []members.Memb
 	}
 	// The controller reports the problems; a speaker works with what is left.
 	w.Config, _ = spec.Parse(objects)
-	if w.Services, err = p.gather.services(ctx); err != nil {
-		return w, err
-	}
 	cluster, err := p.gather.nodes(ctx)
 	if err != nil {
 		return w, err
 	}
-	p.digest = p.digestOf(objects, w, cluster)
+	p.objects, p.node = objects, nil
+	if own := slices.IndexFunc(cluster, func(n spec.Node) bool { return n.Name == p.o.Node }); own >= 0 {
+		p.node = new(cluster[own])
+	}
 	p.recall(ctx, now, roster)
 	p.mind.leaving = p.farewell.drains()
 	w.Nodes = p.mind.nodes(now, cluster, roster)
@@ -348,15 +394,20 @@ func (p *passer) leave(nodes []plan.Node) {
 func (p *passer) tell(now time.Time, interfaces []l2.Interface) (news bool, err error) {
 	f := p.mind.tells(now, interfacesOf(interfaces), p.dataplane(), p.detector.Verdicts(), p.keys())
 	f.BGP = p.ownBGPFacts()
+	if p.told != nil && reflect.DeepEqual(f, p.said) {
+		return false, nil
+	}
 	mine, err := f.encode()
-	if err != nil || bytes.Equal(mine, p.told) {
+	if err != nil {
 		return false, err
 	}
-	if err := p.group.Publish(mine, f.parties()...); err != nil {
-		return false, err
+	if news = !bytes.Equal(mine, p.told); news {
+		if err := p.group.Publish(mine, f.parties()...); err != nil {
+			return false, err
+		}
 	}
-	p.told = mine
-	return true, nil
+	p.said, p.told = f, mine
+	return news, nil
 }
 
 // look tells the group whom to look for.

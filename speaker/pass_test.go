@@ -170,9 +170,16 @@ func newRig(t *testing.T) *rig {
 		group: r.members, announcer: r.wire, routing: r.routers, metrics: m, changed: newSignal(), ready: new(atomic.Bool),
 		keys:      func() []string { return nil },
 		dataplane: func() plan.Dataplane { return plan.DataplaneHealthy }, rivals: rivals{},
-		report: func(s v1beta1.SpeakerStatusStatus) { r.reports = append(r.reports, s) },
+		report: func(s v1beta1.SpeakerStatusStatus) { r.reports = append(r.reports, s) }, demand: always(),
 	}
 	return r
+}
+
+// always is a demand for each report.
+func always() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
 }
 
 // during runs the passes while f acts.

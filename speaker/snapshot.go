@@ -1,16 +1,18 @@
 package speaker
 
 import (
-	"bytes"
+	"compress/gzip"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -29,8 +31,8 @@ import (
 
 const (
 	snapshotFile = "snapshot"
-	// snapshotMagic is the first line with a digest of the rest; its number is the format's.
-	snapshotMagic = "belfry speaker snapshot 1 %x\n"
+	// snapshotForm is the form of the file. What reads another one takes it for none.
+	snapshotForm = 2
 	// snapshotPause is the least time between two writes; they take one part in snapshotShare of the time at most.
 	snapshotPause = time.Second
 	snapshotShare = 50
@@ -44,13 +46,25 @@ type snapshot struct {
 	lists map[string]client.ObjectList
 }
 
-// stored is a snapshot in its file.
-type stored struct {
-	Taken time.Time                  `json:"taken"`
-	Node  string                     `json:"node"`
-	Keys  [][]byte                   `json:"keys"`
-	Lists map[string]json.RawMessage `json:"lists"` // by group, version and kind of the objects
-}
+// The file is compressed JSON, a preface and then one entry after another: it lives in the container's memory, and there may
+// be many objects.
+type (
+	preface struct {
+		Form  int       `json:"belfrySpeakerSnapshot"`
+		Taken time.Time `json:"taken"`
+		Node  string    `json:"node"`
+		Keys  [][]byte  `json:"keys"`
+		Kinds []string  `json:"kinds"` // that it may hold objects of, sorted: group, version and kind
+	}
+	entry struct {
+		Kind   int           `json:"k"` // place among the preface's
+		Object client.Object `json:"o"`
+	}
+	rawEntry struct {
+		Kind   int             `json:"k"`
+		Object json.RawMessage `json:"o"`
+	}
+)
 
 // newLists returns empty lists for all that a speaker reads from caches, by kind.
 func newLists(scheme *runtime.Scheme) (map[string]client.ObjectList, error) {
@@ -111,57 +125,69 @@ func filter[T any](in []T, keep func(*T) bool) (out []T) {
 	return out
 }
 
-func (s *snapshot) encode(node string) ([]byte, error) {
-	f := stored{Taken: s.taken, Node: node, Keys: s.keys, Lists: map[string]json.RawMessage{}}
-	for kind, l := range s.lists {
-		raw, err := json.Marshal(l)
-		if err != nil {
-			return nil, fmt.Errorf("encoding %T: %w", l, err)
-		}
-		f.Lists[kind] = raw
-	}
-	body, err := json.Marshal(f)
+func (s *snapshot) encode(to io.Writer, node string) error {
+	zip, err := gzip.NewWriterLevel(to, gzip.BestSpeed)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return append(fmt.Appendf(nil, snapshotMagic, sha256.Sum256(body)), body...), nil
+	out := json.NewEncoder(zip)
+	kinds := slices.Sorted(maps.Keys(s.lists))
+	if err := out.Encode(preface{snapshotForm, s.taken, node, s.keys, kinds}); err != nil {
+		return err
+	}
+	for i, kind := range kinds {
+		items := itemsOf(s.lists[kind])
+		for k := range items.Len() {
+			if err := out.Encode(entry{i, items.Index(k).Addr().Interface().(client.Object)}); err != nil {
+				return fmt.Errorf("encoding %s: %w", kind, err)
+			}
+		}
+	}
+	return zip.Close()
 }
 
-var (
-	errForeignSnapshot = errors.New("it is of another version, or none")
-	errBrokenSnapshot  = errors.New("it is cut off or broken")
-)
+// itemsOf is the slice of a list's objects.
+func itemsOf(l client.ObjectList) reflect.Value {
+	return reflect.ValueOf(l).Elem().FieldByName("Items")
+}
 
-func decodeSnapshot(b []byte, node string, scheme *runtime.Scheme) (*snapshot, error) {
-	first, body, _ := bytes.Cut(b, []byte("\n"))
-	var sum []byte
-	if _, err := fmt.Sscanf(string(first)+"\n", snapshotMagic, &sum); err != nil {
-		return nil, errForeignSnapshot
+var errForeignSnapshot = errors.New("it is of another version, or none")
+
+func decodeSnapshot(from io.Reader, node string, scheme *runtime.Scheme) (*snapshot, error) {
+	zip, err := gzip.NewReader(from)
+	if err != nil {
+		return nil, errors.Join(errForeignSnapshot, err)
 	}
-	if is := sha256.Sum256(body); !bytes.Equal(is[:], sum) {
-		return nil, errBrokenSnapshot
-	}
-	var f stored
-	if err := json.Unmarshal(body, &f); err != nil {
-		return nil, err
-	}
-	if f.Node != node {
-		return nil, fmt.Errorf("it is of node %s", f.Node)
-	}
+	in, first := json.NewDecoder(zip), preface{}
 	lists, err := newLists(scheme)
 	if err != nil {
 		return nil, err
 	}
-	for kind, l := range lists {
-		raw, ok := f.Lists[kind]
-		if !ok {
-			return nil, fmt.Errorf("it lacks %s: %w", kind, errForeignSnapshot)
-		}
-		if err := json.Unmarshal(raw, l); err != nil {
-			return nil, fmt.Errorf("reading %s: %w", kind, err)
-		}
+	switch err := in.Decode(&first); {
+	case err != nil:
+		return nil, errors.Join(errForeignSnapshot, err)
+	case first.Form != snapshotForm || !slices.Equal(first.Kinds, slices.Sorted(maps.Keys(lists))):
+		return nil, errForeignSnapshot
+	case first.Node != node:
+		return nil, fmt.Errorf("it is of node %s", first.Node)
 	}
-	return &snapshot{taken: f.Taken, keys: f.Keys, lists: lists}, nil
+	for {
+		var e rawEntry
+		switch err := in.Decode(&e); {
+		case errors.Is(err, io.EOF): // it is whole: the compression has a checksum
+			return &snapshot{taken: first.Taken, keys: first.Keys, lists: lists}, nil
+		case err != nil:
+			return nil, fmt.Errorf("it is cut off or broken: %w", err)
+		case e.Kind < 0 || e.Kind >= len(first.Kinds):
+			return nil, errForeignSnapshot
+		}
+		items := itemsOf(lists[first.Kinds[e.Kind]])
+		o := reflect.New(items.Type().Elem())
+		if err := json.Unmarshal(e.Object, o.Interface()); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", first.Kinds[e.Kind], err)
+		}
+		items.Set(reflect.Append(items, o.Elem()))
+	}
 }
 
 // loadSnapshot returns nil where there is none that can be used; one that is there and cannot be is worth a line.
@@ -169,13 +195,14 @@ func loadSnapshot(dir, node string, scheme *runtime.Scheme, log logr.Logger) *sn
 	if dir == "" {
 		return nil
 	}
-	b, err := fs.ReadFile(os.DirFS(dir), snapshotFile)
+	f, err := os.DirFS(dir).Open(snapshotFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	var s *snapshot
 	if err == nil {
-		s, err = decodeSnapshot(b, node, scheme)
+		s, err = decodeSnapshot(f, node, scheme)
+		_ = f.Close()
 	}
 	if err != nil {
 		log.Info("The snapshot of this node's last speaker cannot be used", "node", node, "reason", err.Error())
@@ -185,9 +212,13 @@ func loadSnapshot(dir, node string, scheme *runtime.Scheme, log logr.Logger) *sn
 }
 
 // writeSnapshot replaces the file at once: whoever reads finds the old one or the new one.
-func writeSnapshot(dir string, b []byte) error {
+func writeSnapshot(dir string, write func(io.Writer) error) error {
 	path := filepath.Join(dir, snapshotFile)
-	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // #nosec G304 -- the operator names the folder
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(f), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(path+".new", path)
@@ -196,7 +227,7 @@ func writeSnapshot(dir string, b []byte) error {
 // Get implements client.Reader.
 func (s *snapshot) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
 	for _, l := range s.lists {
-		items := reflect.ValueOf(l).Elem().FieldByName("Items")
+		items := itemsOf(l)
 		if items.Type().Elem() != reflect.TypeOf(into).Elem() {
 			continue
 		}
@@ -218,7 +249,7 @@ func (s *snapshot) List(_ context.Context, into client.ObjectList, opts ...clien
 		if reflect.TypeOf(l) != reflect.TypeOf(into) {
 			continue
 		}
-		from, to := reflect.ValueOf(l).Elem().FieldByName("Items"), reflect.ValueOf(into).Elem().FieldByName("Items")
+		from, to := itemsOf(l), itemsOf(into)
 		to.SetZero()
 		for i := range from.Len() {
 			if selected(from.Index(i).Addr().Interface().(client.Object), o) {

@@ -2,8 +2,10 @@ package speaker
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -43,13 +45,34 @@ func taken(t *testing.T, api client.WithWatch) *snapshot {
 	return s
 }
 
+func encoded(t *testing.T, s *snapshot, node string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	must(t, s.encode(&b, node))
+	return b.Bytes()
+}
+
+func zipped(t *testing.T, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := io.WriteString(w, text)
+	must(t, errors.Join(err, w.Close()))
+	return b.Bytes()
+}
+
+func plain(b []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	}
+}
+
 // TestSnapshotIsTheSameWorld plans from the API server and from a snapshot of it that has been in a file.
 func TestSnapshotIsTheSameWorld(t *testing.T) {
 	api, dir := cluster(t), t.TempDir()
-	b, err := taken(t, api).encode("n1")
-	must(t, err)
-	must(t, writeSnapshot(dir, b))
-	must(t, writeSnapshot(dir, b)) // replaces
+	must(t, writeSnapshot(dir, plain([]byte("something longer"))))
+	must(t, writeSnapshot(dir, plain(encoded(t, taken(t, api), "n1")))) // replaces
 	var logs logbook
 	s := loadSnapshot(dir, "n1", api.Scheme(), logs.logger())
 	if s == nil || len(logs.lines) > 0 {
@@ -121,21 +144,18 @@ func testReader(t *testing.T, s *snapshot) {
 
 func TestUselessSnapshots(t *testing.T) {
 	api := cluster(t)
-	good, err := taken(t, api).encode("n1")
-	must(t, err)
-	other, err := taken(t, api).encode("n2")
-	must(t, err)
+	good, other := encoded(t, taken(t, api), "n1"), encoded(t, taken(t, api), "n2")
 	changed := bytes.Clone(good)
 	changed[len(changed)/2] ^= 1
 	for name, b := range map[string][]byte{
 		"empty": {}, "cut off": good[:len(good)/2], "cut off early": good[:10], "one byte changed": changed, "of another node": other,
-		"of another version": bytes.Replace(good, []byte("snapshot 1"), []byte("snapshot 2"), 1), "garbage": []byte("garbage\nmore"),
-		"something appended": append(bytes.Clone(good), '\n'),
+		"of another form": zipped(t, `{"belfrySpeakerSnapshot":1,"node":"n1"}`), "of other kinds": zipped(t, `{"belfrySpeakerSnapshot":2,"node":"n1","kinds":["x"]}`),
+		"of something else": zipped(t, "PATH=/bin"), "garbage": []byte("garbage\nmore"), "something appended": append(bytes.Clone(good), '\n'),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var logs logbook
 			dir := t.TempDir()
-			must(t, writeSnapshot(dir, b))
+			must(t, writeSnapshot(dir, plain(b)))
 			if s := loadSnapshot(dir, "n1", api.Scheme(), logs.logger()); s != nil || len(logs.lines) != 1 {
 				t.Errorf("loaded %v, logged %d lines: %s", s != nil, len(logs.lines), logs.lines)
 			}

@@ -2,6 +2,7 @@ package speaker
 
 import (
 	"context"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -113,9 +114,5 @@ func (s *Speaker) save(ctx context.Context, keys *keyring) error {
 		return err
 	}
 	taken.keys = keys.keys()
-	b, err := taken.encode(s.o.Node)
-	if err != nil {
-		return err
-	}
-	return writeSnapshot(s.o.SnapshotDir, b)
+	return writeSnapshot(s.o.SnapshotDir, func(w io.Writer) error { return taken.encode(w, s.o.Node) })
 }

@@ -268,7 +268,7 @@ func (s *Speaker) passes(group *members.Group, probes *liveness.Detector, bye *f
 	return &passer{
 		o: s.o, keys: keys.digests, group: group, announcer: s.announcer, routing: s.routing, detector: probes, metrics: s.metrics,
 		gather: gatherer{reader: s.o.Client, classes: s.o.Classes, slices: sliceNames{}},
-		report: s.reporter.report, rivals: rivals{}, dataplane: s.dataplane.State, changed: s.changed, dirt: &s.dirt, ready: &s.ready,
+		report: s.reporter.report, demand: s.reporter.demand, rivals: rivals{}, dataplane: s.dataplane.State, changed: s.changed, dirt: &s.dirt, ready: &s.ready,
 		planner: plan.NewPlanner(s.o.Node), farewell: bye, last: map[string]netip.Addr{}, mind: newMind(s.o.Node, cmp.Or(s.o.RestartWindow, RestartWindow), cmp.Or(s.o.HoldDown, holdDown), s.o.Log),
 	}
 }

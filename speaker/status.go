@@ -26,7 +26,8 @@ import (
 
 // Pauses of the reporter, before jitter.
 const (
-	writePause = time.Second // the least time between two writes
+	writePause = time.Second            // the least time between two writes
+	lookPause  = 100 * time.Millisecond // the same of looks that found nothing to write
 	// speakersAtOnce is up to how many speakers write as often as that; more write less often.
 	speakersAtOnce = 50
 	longestRetry   = 30 * time.Second
@@ -43,11 +44,12 @@ type reporter struct {
 	wrote  func(error) // counts a write
 	wanted atomic.Pointer[v1beta1.SpeakerStatusStatus]
 	look   signal // what is wanted or what is there may have changed
+	demand signal // a report would be looked at now
 	pause  time.Duration
 }
 
 func newReporter(node string, c client.Client, direct client.Reader, log logr.Logger, wrote func(error)) *reporter {
-	return &reporter{node: node, client: c, direct: direct, log: log, wrote: wrote, look: newSignal(), pause: writePause}
+	return &reporter{node: node, client: c, direct: direct, log: log, wrote: wrote, look: newSignal(), demand: newSignal(), pause: writePause}
 }
 
 // report hands over what the status should be. It never blocks.
@@ -59,6 +61,7 @@ func (r *reporter) report(s v1beta1.SpeakerStatusStatus) {
 func (r *reporter) run(ctx context.Context) {
 	failures := 0
 	for {
+		r.demand.raise()
 		select {
 		case <-ctx.Done():
 			return
@@ -74,6 +77,8 @@ func (r *reporter) run(ctx context.Context) {
 		}
 		if failures = 0; wrote {
 			sleep(ctx, jitter(r.pauseOf(r.wanted.Load().Members.Alive)))
+		} else {
+			sleep(ctx, lookPause)
 		}
 	}
 }

@@ -4,9 +4,6 @@ package speaker
 
 import (
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -35,44 +32,13 @@ func TestSoakEightPeers(t *testing.T) {
 	}
 	const pause, watch = 10 * time.Second, 2 * time.Minute
 	<-time.After(pause) // what the start has left to do is no idleness
-	before := n.cpu()
+	before := n.CPU()
 	<-time.After(watch)
-	spent := n.cpu() - before
-	own, program, most := n.memory("RssAnon"), n.memory("RssFile"), n.memory("VmHWM")
+	spent := n.CPU() - before
+	own, program, most := n.Memory("RssAnon"), n.Memory("RssFile"), n.Memory("VmHWM")
 	t.Logf("%d routers × %d Services: %.3f %% of a core over %s of idleness; resident %d MiB of its own and %d MiB of the program's file, at most so far %d MiB",
 		routers, services, 100*spent.Seconds()/watch.Seconds(), watch, own>>10, program>>10, most>>10)
 	if own > mostMemory && !raced {
 		t.Errorf("%d KiB are resident, more than %d", own, mostMemory)
 	}
-}
-
-// cpu returns what the speaker has spent so far: utime and stime of proc(5), in hundredths of a second.
-func (n *node) cpu() time.Duration {
-	n.t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.Process.Process.Pid))
-	must(n.t, err)
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])) // from the third, state
-	var ticks int
-	for _, f := range fields[11:13] {
-		k, err := strconv.Atoi(f)
-		must(n.t, err)
-		ticks += k
-	}
-	return time.Duration(ticks) * time.Second / 100
-}
-
-// memory returns a line of the speaker's status, in KiB.
-func (n *node) memory(key string) int {
-	n.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.Process.Process.Pid))
-	must(n.t, err)
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, key+":"); ok {
-			kib, err := strconv.Atoi(strings.Fields(rest)[0])
-			must(n.t, err)
-			return kib
-		}
-	}
-	n.t.Fatalf("no %s in %s", key, status)
-	return 0
 }

@@ -37,7 +37,9 @@ const digestBytes = 8
 // difference to the node: a SpeakerStatus must not be written by every node for each.
 //
 // The node is as spec.ParseNode reads it. The Services are those that are announced, and w needs nothing else but its Config.
-func Digest(o spec.Objects, w World, node spec.Node) string { return digest(o, w.Config, places(w.Services), node) }
+func Digest(o spec.Objects, w World, node spec.Node) string {
+	return digest(o, w.Config, places(w.Services), node)
+}
 
 func digest(o spec.Objects, config *spec.Snapshot, services []*Service, node spec.Node) string {
 	// Strings and numbers: it cannot fail. Keys of maps are sorted.

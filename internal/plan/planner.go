@@ -23,15 +23,31 @@ type Planner struct {
 // NewPlanner returns one that must begin with Whole.
 func NewPlanner(node string) *Planner { return &Planner{node: node} }
 
+// Change is what has become of some Services since the last plan, each named once.
+type Change struct {
+	Services []Service // new, or not as they were
+	Gone     []types.NamespacedName
+}
+
 // Whole plans from everything.
 func (p *Planner) Whole(w World) Plan {
-	p.board, p.services = newBoard(w.Config, w.Nodes, len(w.Services)), places(w.Services)
-	p.said = Facts{}
+	p.services = places(w.Services)
+	slices.SortFunc(p.services, func(a, b *Service) int { return compareKeys(a.Key, b.Key) })
+	return p.make(w)
+}
+
+// Renew plans from everything, and knows the Services but for some: the World's do not count. Whole must have been called.
+func (p *Planner) Renew(w World, c Change) Plan {
+	p.take(c, func(*Service, *Service) {})
+	return p.make(w)
+}
+
+func (p *Planner) make(w World) Plan {
+	p.board, p.said = newBoard(w.Config, w.Nodes, len(p.services)), Facts{}
 	for _, s := range p.services {
 		p.board.seat(s)
 	}
 	p.board.fill()
-	slices.SortFunc(p.services, byKey)
 	if me := p.board.ledger.place(p.node); me != elect.None {
 		p.said = w.Nodes[me].Facts
 	}
@@ -40,40 +56,44 @@ func (p *Planner) Whole(w World) Plan {
 	return out
 }
 
-// Update plans again when nothing has changed but some Services, of which some may be new and some have gone, and what this node
-// itself says. It returns false when that is not enough, and Whole must be called.
-func (p *Planner) Update(own Own, said Facts, changed []Service, gone []types.NamespacedName) (Plan, bool) {
+// Update plans again when nothing has changed but some Services, and what this node itself says. It returns false when that is
+// not enough: then nothing has been done, and Renew or Whole must be called.
+func (p *Planner) Update(own Own, said Facts, c Change) (Plan, bool) {
 	if p.board == nil || !p.hear(said) {
 		return Plan{}, false
 	}
-	for i := range changed {
-		at, known := p.find(changed[i].Key)
-		if !known {
-			p.services = slices.Insert(p.services, at, &Service{})
-		}
-		p.replace(at, &changed[i])
-	}
-	for _, key := range gone {
-		if at, known := p.find(key); known {
-			p.replace(at, &Service{})
-			p.services = slices.Delete(p.services, at, at+1)
-		}
-	}
+	p.take(c, func(was, is *Service) {
+		p.board.unseat(was.Key, was.Held)
+		p.board.seat(is)
+		p.fill(was.Held)
+		p.fill(is.Held)
+	})
 	out, _ := p.board.plan(own, p.node)
 	return out, true
 }
 
-func (p *Planner) find(key types.NamespacedName) (at int, known bool) {
-	return slices.BinarySearchFunc(p.services, key, func(s *Service, key types.NamespacedName) int { return compareKeys(s.Key, key) })
+// take puts the changes into the list, and calls replace for each. One that is new, or has gone, replaces or is replaced by one
+// without a name.
+func (p *Planner) take(c Change, replace func(was, is *Service)) {
+	for i := range c.Services {
+		is := &c.Services[i]
+		at, known := p.find(is.Key)
+		if !known {
+			p.services = slices.Insert(p.services, at, &Service{})
+		}
+		replace(p.services[at], is)
+		p.services[at] = is
+	}
+	for _, key := range c.Gone {
+		if at, known := p.find(key); known {
+			replace(p.services[at], &Service{})
+			p.services = slices.Delete(p.services, at, at+1)
+		}
+	}
 }
 
-func (p *Planner) replace(at int, s *Service) {
-	was := p.services[at]
-	p.services[at] = s
-	p.board.unseat(was.Key, was.Held)
-	p.board.seat(s)
-	p.fill(was.Held)
-	p.fill(s.Held)
+func (p *Planner) find(key types.NamespacedName) (at int, known bool) {
+	return slices.BinarySearchFunc(p.services, key, func(s *Service, key types.NamespacedName) int { return compareKeys(s.Key, key) })
 }
 
 // hear puts what the node says on the board: its claims, each where it has changed. What it remembers of others and has left
@@ -93,21 +113,25 @@ func (p *Planner) hear(said Facts) bool {
 	if p.board.ledger.hearsay(me) {
 		return false
 	}
-	was := make(map[netip.Addr]Claim, len(p.said.Claims))
-	for _, c := range p.said.Claims {
-		was[c.Addr] = c
-	}
 	var differ []netip.Addr
+	was := p.said.Claims
 	for _, c := range said.Claims {
-		if o, ok := was[c.Addr]; !ok || o != c {
-			differ = append(differ, c.Addr)
-			p.board.ledger.put(me, c)
+		for len(was) > 0 && was[0].Addr.Less(c.Addr) {
+			p.board.ledger.drop(me, was[0].Addr)
+			differ, was = append(differ, was[0].Addr), was[1:]
 		}
-		delete(was, c.Addr)
+		same := len(was) > 0 && was[0] == c
+		if len(was) > 0 && was[0].Addr == c.Addr {
+			was = was[1:]
+		}
+		if !same {
+			p.board.ledger.put(me, c)
+			differ = append(differ, c.Addr)
+		}
 	}
-	for a := range was {
-		differ = append(differ, a)
-		p.board.ledger.drop(me, a)
+	for _, c := range was {
+		p.board.ledger.drop(me, c.Addr)
+		differ = append(differ, c.Addr)
 	}
 	p.said, p.board.nodes[me].Claims = said, said.Claims
 	p.fill(differ)
@@ -131,7 +155,9 @@ func (p *Planner) BGP(own OwnBGP, said BGPFacts) BGPPlan {
 }
 
 // Digest is that of the plans that are made now: see there. Whole must have been called.
-func (p *Planner) Digest(o spec.Objects, node spec.Node) string { return digest(o, p.board.config, p.services, node) }
+func (p *Planner) Digest(o spec.Objects, node spec.Node) string {
+	return digest(o, p.board.config, p.services, node)
+}
 
 // places returns where each of the Services is.
 func places(services []Service) []*Service {
@@ -141,8 +167,6 @@ func places(services []Service) []*Service {
 	}
 	return out
 }
-
-func byKey(a, b *Service) int { return compareKeys(a.Key, b.Key) }
 
 func compareKeys(a, b types.NamespacedName) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))

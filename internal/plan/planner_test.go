@@ -85,32 +85,36 @@ func TestPlannerTwin(t *testing.T) {
 			routes += len(withBGP.Peers["ext"].Routes)
 			same(fmt.Sprint("digest, step ", step), Digest(*objects, w, w.Nodes[0].Node), p.Digest(*objects, w.Nodes[0].Node))
 			w.Nodes[0].Facts = got.Facts
-			var changed []Service
-			var gone []types.NamespacedName
+			var c Change
 			for i := range w.Services {
 				if rnd.IntN(4) == 0 {
 					w.Services[i] = randomService(rnd, w.Services[i].Key.Name, i)
-					changed = append(changed, w.Services[i])
+					c.Services = append(c.Services, w.Services[i])
 				}
 			}
 			if i := rnd.IntN(len(w.Services)); len(w.Services) > 1 && rnd.IntN(3) == 0 {
 				key := w.Services[i].Key
-				w.Services, gone = slices.Delete(w.Services, i, i+1), append(gone, key)
-				changed = slices.DeleteFunc(changed, func(s Service) bool { return s.Key == key })
+				w.Services, c.Gone = slices.Delete(w.Services, i, i+1), []types.NamespacedName{key}
+				c.Services = slices.DeleteFunc(c.Services, func(s Service) bool { return s.Key == key })
 			}
 			if name := fmt.Sprintf("r%02d", rnd.IntN(20)); rnd.IntN(3) == 0 {
 				s := randomService(rnd, name, rnd.IntN(20))
-				if i := slices.IndexFunc(w.Services, func(o Service) bool { return o.Key == s.Key }); i < 0 {
-					w.Services, changed = append(w.Services, s), append(changed, s)
+				if !slices.Contains(c.Gone, s.Key) && !slices.ContainsFunc(w.Services, func(o Service) bool { return o.Key == s.Key }) {
+					w.Services, c.Services = append(w.Services, s), append(c.Services, s)
 				}
 				slices.SortFunc(w.Services, func(a, b Service) int { return compareKeys(a.Key, b.Key) })
 			}
 			var ok bool
-			if got, ok = p.Update(w.Own, got.Facts, changed, gone); !ok {
-				got = p.Whole(copied(w))
-			} else {
+			if got, ok = p.Update(w.Own, got.Facts, c); ok {
 				got.Successors = Make(copied(w), me).Successors
 				updated++
+				continue
+			}
+			all := copied(w)
+			if all.Services = nil; rnd.IntN(2) == 0 {
+				got = p.Renew(all, c)
+			} else {
+				got = p.Whole(copied(w))
 			}
 		}
 	}
@@ -127,15 +131,15 @@ func copied(w World) World {
 
 func TestPlannerNeedsTheWhole(t *testing.T) {
 	p := NewPlanner("n1")
-	if _, ok := p.Update(Own{}, Facts{}, nil, nil); ok {
+	if _, ok := p.Update(Own{}, Facts{}, Change{}); ok {
 		t.Error("plans without a World")
 	}
 	w := world()
 	said := p.Whole(w).Facts
-	if _, ok := p.Update(Own{}, Facts{Ceded: []Cession{{Addr: vip, To: "n2"}}}, nil, nil); ok {
+	if _, ok := p.Update(Own{}, Facts{Ceded: []Cession{{Addr: vip, To: "n2"}}}, Change{}); ok {
 		t.Error("passes over a cession")
 	}
-	if _, ok := p.Update(Own{}, said, []Service{service("web", vip)}, nil); !ok {
+	if _, ok := p.Update(Own{}, said, Change{Services: []Service{service("web", vip)}}); !ok {
 		t.Error("asks for everything because of a Service that it knows")
 	}
 }
@@ -168,7 +172,7 @@ func BenchmarkPlanner(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
 				s := w.Services[7]
 				s.Endpoints = both[i%2]
-				if _, ok := p.Update(Own{}, said, []Service{s}, nil); !ok {
+				if _, ok := p.Update(Own{}, said, Change{Services: []Service{s}}); !ok {
 					b.Fatal("the whole was needed")
 				}
 			}

@@ -4,13 +4,16 @@ package speakertest
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -100,4 +103,39 @@ func (n *Node) Metric(series string) (v float64, found bool, err error) {
 		}
 	}
 	return 0, false, err
+}
+
+// CPU returns the time that the running process has used: utime and stime of proc(5), in hundredths of a second.
+func (n *Node) CPU() time.Duration {
+	n.t.Helper()
+	stat := n.proc("stat")
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]) // from the third, state
+	ticks := 0
+	for _, f := range fields[11:13] {
+		k, err := strconv.Atoi(f)
+		must(n.t, err)
+		ticks += k
+	}
+	return time.Duration(ticks) * time.Second / 100
+}
+
+// Memory returns a line of the running process's status, as RssAnon, in KiB.
+func (n *Node) Memory(key string) int {
+	n.t.Helper()
+	for line := range strings.Lines(n.proc("status")) {
+		if rest, ok := strings.CutPrefix(line, key+":"); ok {
+			kib, err := strconv.Atoi(strings.Fields(rest)[0])
+			must(n.t, err)
+			return kib
+		}
+	}
+	n.t.Fatalf("no %s in the status of a process", key)
+	return 0
+}
+
+func (n *Node) proc(file string) string {
+	n.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", n.Process.Process.Pid, file))
+	must(n.t, err)
+	return string(text)
 }

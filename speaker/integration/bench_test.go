@@ -4,11 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -29,8 +26,8 @@ const (
 
 // BenchmarkEndpointUpdates has a speaker, built without the race detector, follow 100 endpoint updates a second among 10,000
 // Services. An operation is a second. It reports the speaker's share of a core, for updates that leave the set of nodes that can
-// serve as it is (idle), for those that change it (moving), and the time from such an update's acceptance by the API server until a
-// neighbour is answered.
+// serve as it is (idle), for those that change it (moving), the time from such an update's acceptance by the API server until a
+// neighbour is answered, and the memory that is resident: its own, and pages of the program's file.
 func BenchmarkEndpointUpdates(b *testing.B) {
 	program := filepath.Join(b.TempDir(), "belfry")
 	must(b, speakertest.Build(program, false))
@@ -46,7 +43,7 @@ func BenchmarkEndpointUpdates(b *testing.B) {
 	turn := 0
 	for _, kind := range []string{"idle", "moving"} {
 		b.Run(kind, func(b *testing.B) {
-			before, began, passes := n.cpu(), time.Now(), n.metric(passesMade)
+			before, began, passes := n.CPU(), time.Now(), n.metric(passesMade)
 			var took []time.Duration
 			for b.Loop() {
 				turn++
@@ -54,8 +51,10 @@ func BenchmarkEndpointUpdates(b *testing.B) {
 			}
 			lasted := time.Since(began).Seconds()
 			slices.Sort(took)
-			b.ReportMetric(100*(n.cpu()-before).Seconds()/lasted, "%core")
+			b.ReportMetric(100*(n.CPU()-before).Seconds()/lasted, "%core")
 			b.ReportMetric((n.metric(passesMade)-passes)/lasted, "passes/s")
+			b.ReportMetric(float64(n.Memory("RssAnon"))/1024, "MiB-own")
+			b.ReportMetric(float64(n.Memory("RssFile"))/1024, "MiB-file")
 			if kind == "moving" {
 				b.ReportMetric(float64(took[len(took)/2].Milliseconds()), "reaction-median-ms")
 				b.ReportMetric(float64(took[len(took)-1].Milliseconds()), "reaction-most-ms")
@@ -146,19 +145,4 @@ func churn(b *testing.B, c client.Client, s *site, turn int, moving bool) (react
 		<-often.C
 	}
 	return time.Since(began)
-}
-
-// cpu is what the speaker has used.
-func (n *node) cpu() time.Duration {
-	n.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.Process.Process.Pid))
-	must(n.t, err)
-	fields := strings.Fields(string(text[strings.LastIndex(string(text), ")")+1:]))
-	sum := 0
-	for _, f := range fields[11:13] { // utime and stime, in hundredths
-		v, err := strconv.Atoi(f)
-		must(n.t, err)
-		sum += v
-	}
-	return time.Duration(sum) * 10 * time.Millisecond
 }
