@@ -329,7 +329,7 @@ func TestBurstOfChanges(t *testing.T) {
 		raise    func(*rig)
 		min, max int64 // passes
 	}{
-		{"caches", func(r *rig) { r.changed.raise() }, 8, 11},
+		{"caches", func(r *rig) { r.changed.raise() }, 5, 7},
 		{"members", func(r *rig) { r.members.come() }, 90, 110},
 		{"members, none of which has changed", func(r *rig) { r.members.changing.raise() }, 0, 0},
 		{"interfaces", func(r *rig) { r.wire.changing.raise() }, 90, 110},

@@ -6,7 +6,7 @@ import (
 )
 
 func TestRest(t *testing.T) {
-	const pass = 10 * time.Millisecond
+	const pass = 5 * time.Millisecond
 	var r rest
 	now := time.Unix(1000, 0)
 	// in turns: each pass begins as soon as it may.

@@ -12,18 +12,22 @@ import (
 
 // board is a World made ready for elections.
 type board struct {
-	config *spec.Snapshot
-	nodes  []Node
-	ledger *ledger
-	pools  map[string][]spec.L2Advertisement // those that select each pool, the oldest first
-	fields map[fieldKey]*field
-	seats  map[netip.Addr]*seat
+	config  *spec.Snapshot
+	nodes   []Node
+	ledger  *ledger
+	pools   map[string][]spec.L2Advertisement // those that select each pool, the oldest first
+	fields  map[fieldKey]*field
+	seats   map[netip.Addr]*seat
+	order   []*seat // by address, once they are filled
+	filled  bool
+	addrs   []elect.Address       // scratch
+	sayings map[netip.Addr]Saying // those of the last plan, whose room the next one takes
 }
 
 func newBoard(config *spec.Snapshot, nodes []Node, size int) *board {
 	return &board{
 		config: config, nodes: nodes, ledger: newLedger(nodes),
-		pools: map[string][]spec.L2Advertisement{}, fields: map[fieldKey]*field{}, seats: make(map[netip.Addr]*seat, size),
+		pools: map[string][]spec.L2Advertisement{}, fields: map[fieldKey]*field{}, seats: make(map[netip.Addr]*seat, size), order: make([]*seat, 0, size),
 	}
 }
 
@@ -34,14 +38,30 @@ func (b *board) seat(s *Service) {
 		if at == nil {
 			at = &seat{addr: a}
 			b.seats[a] = at
+			b.line(at)
 		}
 		at.shares = append(at.shares, share{service: s, field: b.field(s, s.PoolOf(i), spec.FamilyOf(a))})
 	}
 }
 
+// line puts a new seat in its place.
+func (b *board) line(s *seat) {
+	at := len(b.order)
+	if b.filled {
+		at, _ = b.place(s.addr)
+	}
+	b.order = slices.Insert(b.order, at, s)
+}
+
+func (b *board) place(a netip.Addr) (int, bool) {
+	return slices.BinarySearchFunc(b.order, a, func(s *seat, a netip.Addr) int { return s.addr.Compare(a) })
+}
+
 // fill finds out who may have each address.
 func (b *board) fill() {
-	for _, s := range b.seats {
+	slices.SortFunc(b.order, func(s, o *seat) int { return s.addr.Compare(o.addr) })
+	b.filled = true
+	for _, s := range b.order {
 		s.fill(b.ledger)
 	}
 }
@@ -53,6 +73,8 @@ func (b *board) unseat(key types.NamespacedName, held []netip.Addr) {
 		at.shares = slices.DeleteFunc(at.shares, func(s share) bool { return s.service.Key == key })
 		if len(at.shares) == 0 {
 			delete(b.seats, a)
+			i, _ := b.place(a)
+			b.order = slices.Delete(b.order, i, i+1)
 		}
 	}
 }
@@ -91,12 +113,13 @@ func selecting(all []spec.L2Advertisement, s *Service) (advs []spec.L2Advertisem
 
 // elect holds the election of all seats that somebody may have.
 func (b *board) elect() []elect.Result {
-	addrs := make([]elect.Address, 0, len(b.seats))
-	for _, s := range b.seats {
+	addrs := slices.Grow(b.addrs[:0], len(b.order))
+	for _, s := range b.order {
 		if s.slate != nil {
 			s.place = len(addrs)
 			addrs = append(addrs, elect.Address{Addr: s.addr, Slate: s.slate, Claims: s.claims, Failback: s.shares[0].field.failback})
 		}
 	}
+	b.addrs = addrs
 	return elect.Elect(len(b.nodes), addrs)
 }

@@ -45,11 +45,16 @@ type desk struct {
 
 func newDesk(b *board, own Own, node string) *desk {
 	me := b.ledger.place(node)
-	d := &desk{board: b, own: own, me: me, plan: Plan{L2: map[netip.Addr]Saying{}}}
+	d := &desk{board: b, own: own, me: me}
+	claimed := 0 // more or less what it will claim
 	if me != elect.None {
-		n := len(b.nodes[me].Claims) // more or less what it will be
-		d.plan.L2, d.plan.Claims = make(map[netip.Addr]Saying, n), make([]Claim, 0, n)
+		claimed = len(b.nodes[me].Claims)
 	}
+	if b.sayings == nil {
+		b.sayings = make(map[netip.Addr]Saying, claimed)
+	}
+	clear(b.sayings)
+	d.plan.L2, d.plan.Claims = b.sayings, make([]Claim, 0, claimed)
 	return d
 }
 

@@ -13,7 +13,7 @@ import (
 
 // Plan is what one node should be saying.
 type Plan struct {
-	// L2 is what to do about the addresses that this node has to do with.
+	// L2 is what to do about the addresses that this node has to do with. A Planner's next plan takes its room.
 	L2 map[netip.Addr]Saying
 	// Withheld tells why the other addresses are not announced by this node, in the order of the Services. A Planner leaves it
 	// empty: its node has no use for it.
@@ -73,7 +73,7 @@ func Make(w World, node string) Plan {
 func (b *board) plan(own Own, node string) (Plan, []elect.Result) {
 	results := b.elect()
 	d := newDesk(b, own, node)
-	for _, s := range b.seats {
+	for _, s := range b.order {
 		if s.slate != nil {
 			d.decide(s, results[s.place])
 		}
