@@ -103,7 +103,7 @@ func (s *snapshot) reduce(classes kube.Classes) {
 	kept := map[types.NamespacedName]bool{}
 	for _, l := range s.lists {
 		if l, ok := l.(*corev1.ServiceList); ok {
-			l.Items = filter(l.Items, func(o *corev1.Service) bool { return announced(classes, o) || leaves(classes, o) })
+			l.Items = slices.DeleteFunc(l.Items, func(o corev1.Service) bool { return !announced(classes, &o) && !leaves(classes, &o) })
 			for i := range l.Items {
 				kept[client.ObjectKeyFromObject(&l.Items[i])] = true
 			}
@@ -111,18 +111,9 @@ func (s *snapshot) reduce(classes kube.Classes) {
 	}
 	for _, l := range s.lists {
 		if l, ok := l.(*discoveryv1.EndpointSliceList); ok {
-			l.Items = filter(l.Items, func(o *discoveryv1.EndpointSlice) bool { return kept[serviceOf(o)] })
+			l.Items = slices.DeleteFunc(l.Items, func(o discoveryv1.EndpointSlice) bool { return !kept[serviceOf(&o)] })
 		}
 	}
-}
-
-func filter[T any](in []T, keep func(*T) bool) (out []T) {
-	for i := range in {
-		if keep(&in[i]) {
-			out = append(out, in[i])
-		}
-	}
-	return out
 }
 
 func (s *snapshot) encode(to io.Writer, node string) error {
