@@ -52,8 +52,8 @@ func (b *ballot) balance() {
 	var due []int
 	of := map[int]total{} // by address
 	for i := range b.addrs {
-		if !b.settled(i) || b.results[i].Next != None {
-			continue
+		if len(b.addrs[i].Slate.candidates) < 2 || !b.settled(i) || b.results[i].Next != None {
+			continue // nobody to relieve the holder, or no need to
 		}
 		key := class{b.addrs[i].Slate, b.rank(i)}
 		t, ok := totals[key]

@@ -138,11 +138,13 @@ func (r Range) String() string {
 }
 
 // Merge sorts ranges and joins those that touch or overlap, so that the result is disjoint and ascending, IPv4 first.
-func Merge(ranges []Range) []Range {
-	in := slices.Clone(ranges)
-	slices.SortFunc(in, func(a, b Range) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
-	var out []Range
-	for _, r := range in {
+func Merge(ranges []Range) []Range { return merge(slices.Clone(ranges)) }
+
+// merge does so in place.
+func merge(ranges []Range) []Range {
+	slices.SortFunc(ranges, func(a, b Range) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
+	out := ranges[:0]
+	for _, r := range ranges {
 		if n := len(out); n > 0 && touches(out[n-1], r) {
 			if out[n-1].To.Less(r.To) {
 				out[n-1].To = r.To
@@ -192,5 +194,5 @@ func RangesOf(addrs []netip.Addr) []Range {
 	for i, a := range addrs {
 		rs[i] = Range{a, a}
 	}
-	return Merge(rs)
+	return merge(rs)
 }
