@@ -19,7 +19,7 @@ func TestSpeakersRestartWithoutTheAPIServer(t *testing.T) {
 	for n := 1; n <= 3; n++ {
 		s.Eventually(fmt.Sprintf("a snapshot on n%d that knows %s", n, a), func() error {
 			_, err := lab.ExecInside(s.Ctx, n, "sh", "-c",
-				"grep -q "+a.String()+" /var/lib/kubelet/pods/*/volumes/kubernetes.io~empty-dir/snapshot/snapshot")
+				"zgrep -q "+a.String()+" /var/lib/kubelet/pods/*/volumes/kubernetes.io~empty-dir/snapshot/snapshot")
 			return err
 		})
 	}

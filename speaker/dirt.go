@@ -43,6 +43,13 @@ func (d *dirt) mark(o any) {
 	}
 }
 
+// markAll says that anything may have changed.
+func (d *dirt) markAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all = true
+}
+
 // take returns what has come together since the last time.
 func (d *dirt) take() found {
 	d.mu.Lock()

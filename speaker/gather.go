@@ -65,8 +65,13 @@ func (g gatherer) services(ctx context.Context) ([]plan.Service, error) {
 func parse(o *corev1.Service, endpoints []discoveryv1.EndpointSlice) plan.Service {
 	return plan.Service{
 		Service: spec.ParseService(o), Endpoints: spec.ParseEndpoints(endpoints),
-		Announced: meta.IsStatusConditionTrue(o.Status.Conditions, v1beta1.ConditionAnnounced),
+		Announced: isAnnounced(o),
 	}
+}
+
+// isAnnounced tells whether a Service says of itself that its addresses are announced.
+func isAnnounced(o *corev1.Service) bool {
+	return meta.IsStatusConditionTrue(o.Status.Conditions, v1beta1.ConditionAnnounced)
 }
 
 func namesOf(endpoints []discoveryv1.EndpointSlice) []string {
@@ -77,7 +82,8 @@ func namesOf(endpoints []discoveryv1.EndpointSlice) []string {
 	return names
 }
 
-// most Services that are new at once are looked for one by one. A look at all is cheaper then.
+// mostNew is how many Services that are new at once have their endpoints looked for one by one. Beyond that a look at all is
+// cheaper.
 const mostNew = 8
 
 // some returns what has become of the Services that were found to have changed, false if it is better to look at all.

@@ -86,6 +86,9 @@ func (c *churn) put(o client.Object) {
 func (c *churn) mark(before, after client.Object) {
 	s := &Speaker{o: Options{Client: c.api, Classes: c.g.classes}}
 	if before != nil && !matters(c.g.classes, before, after) {
+		if notable(before, after) {
+			c.d.mark(after)
+		}
 		return
 	}
 	for _, o := range []client.Object{before, after} {

@@ -34,6 +34,12 @@ func matters(classes kube.Classes, before, after any) bool {
 	return true
 }
 
+// notable is what the next pass should know and nobody makes one for: that a Service has been announced, by whomever.
+func notable(before, after any) bool {
+	b, is := before.(*corev1.Service)
+	return is && isAnnounced(b) != isAnnounced(after.(*corev1.Service))
+}
+
 func serviceChanged(classes kube.Classes, a, b *corev1.Service) bool {
 	was, is := announced(classes, a), announced(classes, b)
 	if !was || !is {

@@ -67,6 +67,7 @@ func (s *Speaker) sync(ctx context.Context, synced chan<- struct{}) {
 	close(synced)
 	if s.source.kept.Swap(nil) != nil {
 		s.o.Log.Info("The API server is back: planning from it again", "node", s.o.Node)
+		s.dirt.markAll() // nobody tells of what has gone since the snapshot was taken
 	}
 	s.metrics.snapshot.Set(0)
 	s.touch()

@@ -101,8 +101,11 @@ func (s *Speaker) planning(ctx context.Context) toolscache.ResourceEventHandler 
 		AddFunc:    func(o any) { seen(o) },
 		DeleteFunc: func(o any) { seen(o) },
 		UpdateFunc: func(before, after any) {
-			if matters(s.o.Classes, before, after) {
+			switch {
+			case matters(s.o.Classes, before, after):
 				seen(before, after)
+			case notable(before, after):
+				s.dirt.mark(after)
 			}
 		},
 	}

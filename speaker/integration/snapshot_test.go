@@ -2,7 +2,9 @@ package integration
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -20,11 +22,17 @@ import (
 // again, without one, or with one that is cut off, it keeps starting. Then the API server is back, with news.
 func TestRestartsWithoutTheAPIServer(t *testing.T) {
 	s, _, web := newWeb(t, "s1", "s2")
-	late := netip.MustParseAddr("10.77.0.101")
+	late, gone := netip.MustParseAddr("10.77.0.101"), netip.MustParseAddr("10.77.0.102")
 	owner := s.owner(web, s.nodes...)
 	other := s.but(owner)[0]
+	// One more that the owner of the first has, because its only pod is there.
+	create(t, endpoints("gone", owner.Name))
+	short := speakertest.Service("gone", "lan", gone.String())
+	short.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+	create(t, short)
+	s.owner(gone, owner)
 	for _, n := range s.nodes {
-		eventually(t, n.Name+" has a snapshot", func() bool { return n.snapshotHas(web.String()) })
+		eventually(t, n.Name+" has a snapshot", func() bool { return n.snapshotHas(web.String()) && n.snapshotHas(gone.String()) })
 	}
 	s.api.cut()
 
@@ -42,6 +50,8 @@ func TestRestartsWithoutTheAPIServer(t *testing.T) {
 		t.Error("one plans from its snapshot and the other is starting; that is not what they say")
 	}
 
+	s.owner(gone, owner)
+	must(t, api.Delete(context.Background(), short))
 	create(t, endpoints("late", "s1"))
 	create(t, speakertest.Service("late", "lan", late.String()))
 	s.api.mend()
@@ -49,10 +59,20 @@ func TestRestartsWithoutTheAPIServer(t *testing.T) {
 	eventually(t, owner.Name+" plans from the API server", func() bool { return owner.metric("belfry_speaker_snapshot") == 0 })
 	s.owner(late, s.nodes...)
 	s.owner(web, s.nodes...)
+	s.silent(gone)
 }
 
 func (n *node) snapshotHas(what string) bool {
-	b, err := os.ReadFile(filepath.Join(n.Snapshots, "snapshot"))
+	f, err := os.Open(filepath.Join(n.Snapshots, "snapshot"))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	text, err := gzip.NewReader(f)
+	if err != nil {
+		return false
+	}
+	b, err := io.ReadAll(text)
 	return err == nil && bytes.Contains(b, []byte(what))
 }
 
