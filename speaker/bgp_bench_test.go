@@ -43,7 +43,7 @@ func BenchmarkBGPPass(b *testing.B) {
 				routers.says.Store(r.report())
 				s := w.Services[0]
 				s.Held = []netip.Addr{netip.AddrFrom4([4]byte{10, 2, byte(time.Now().Nanosecond()), 1})}
-				p.planner.Update(plan.Own{}, plan.Facts{}, plan.Change{Services: []plan.Service{s}})
+				p.planner.Update(plan.Own{}, w.Nodes, plan.Change{Services: []plan.Service{s}})
 			}
 			if n := len(r.report().announced); n != services {
 				b.Errorf("%d prefixes", n)

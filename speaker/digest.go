@@ -15,7 +15,8 @@ import (
 func (p *passer) carry(ctx context.Context) {
 	at := p.carriedAt
 	p.carriedAt = time.Time{}
-	if p.node == nil {
+	me := p.own()
+	if me < 0 {
 		return
 	}
 	if p.carried == nil {
@@ -24,7 +25,7 @@ func (p *passer) carry(ctx context.Context) {
 			p.carried = before.Status.Plan
 		}
 	}
-	if digest := p.planner.Digest(p.objects, *p.node); p.carried == nil || p.carried.Digest != digest {
+	if digest := p.planner.Digest(p.objects, p.cluster[me]); p.carried == nil || p.carried.Digest != digest {
 		p.carried = &v1beta1.SpeakerPlan{Digest: digest, Since: metav1.NewTime(at.Truncate(time.Second))}
 	}
 }

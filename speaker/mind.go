@@ -35,8 +35,8 @@ type mind struct {
 	presence *presence
 
 	facts    plan.Facts               // those of the last plan
-	packed   facts                    // the same, as they are told
-	unpacked bool                     // packed is behind
+	packed   facts                    // facts, as they are told
+	packedOf plan.Facts               // what is packed
 	waits    map[netip.Addr]time.Time // since when planned moves wait
 	contests map[netip.Addr]contest
 	readyAt  time.Time       // zero while starting
@@ -65,8 +65,8 @@ func newMind(node string, window, holdDown time.Duration, log logr.Logger) *mind
 // tells what the others must hear of this node.
 func (m *mind) tells(now time.Time, interfaces []plan.Interface, dataplane plan.Dataplane, verdicts map[string]liveness.Verdict, keys []string) facts {
 	m.look(now, interfaces)
-	if m.unpacked {
-		m.packed, m.unpacked = facts{}, false
+	if !equalFacts(m.packedOf, m.facts) {
+		m.packed, m.packedOf = facts{}, m.facts
 		m.packed.told(m.facts)
 	}
 	f := m.packed
@@ -260,7 +260,7 @@ func (m *mind) overdue(now time.Time) map[netip.Addr]bool {
 // learn takes over what a plan wants remembered. It tells whether there is something new to tell the others.
 func (m *mind) learn(now time.Time, p plan.Plan) (news bool) {
 	news = !equalFacts(m.facts, p.Facts)
-	m.facts, m.unpacked = p.Facts, m.unpacked || news
+	m.facts = p.Facts
 	waiting := make(map[netip.Addr]time.Time, len(p.Waiting))
 	for _, a := range p.Waiting {
 		since, ok := m.waits[a]

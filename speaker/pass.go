@@ -83,10 +83,12 @@ type passer struct {
 	rest      rest
 	planner   *plan.Planner
 	whole     bool      // the next pass is to look at everything
+	listen    bool      // or at least at what the speakers say
 	gathered  bool      // the planner knows all Services as they were at the last pass
-	looked    time.Time // when the last one looked at everything
+	looked    time.Time // when what the speakers say was last looked at
 	objects   spec.Objects
-	node      *spec.Node // this one; nil while it is not known
+	config    *spec.Snapshot
+	cluster   []spec.Node
 	nodes     []plan.Node
 	seen      []members.Member
 	gone      []string // Services about which this node is silent
@@ -156,7 +158,7 @@ func (p *passer) wait(ctx context.Context, retry <-chan time.Time, rest time.Dur
 			p.opened = true
 		case <-ctx.Done():
 		}
-		p.whole = true
+		p.listen = true
 		return
 	}
 }
@@ -217,7 +219,7 @@ func (p *passer) takePart() (news bool) {
 	p.mind.readyAt = time.Now()
 	p.become(members.Ready)
 	p.ready.Store(true)
-	p.whole = true
+	p.listen = true
 	return true
 }
 
@@ -232,7 +234,7 @@ func (p *passer) become(s members.State) {
 func (p *passer) pass(ctx context.Context) error {
 	now, interfaces := time.Now(), p.announcer.Interfaces()
 	news, untold := p.tell(now, interfaces)
-	p.whole = p.whole || news
+	p.listen = p.listen || news
 	dirt := p.dirt.take()
 	should, ok, err := p.plan(ctx, now, dirt)
 	if err != nil || !ok {
@@ -292,50 +294,88 @@ func (p *passer) status(ctx context.Context) v1beta1.SpeakerStatusStatus {
 func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.Plan, ok bool, err error) {
 	change, known := p.gather.some(ctx, f)
 	known = known && p.gathered
-	if known && !p.whole {
-		began := time.Now()
-		if should, ok := p.planner.Update(plan.Own{Overdue: p.mind.overdue(now)}, p.mind.facts, change); ok {
-			p.finish(ctx, should, p.routes, began)
-			return should, true, nil
+	whole := p.whole || !known
+	if whole {
+		if err := p.look(ctx); err != nil {
+			return should, false, err
 		}
-	}
-	if err := p.look(ctx); err != nil {
-		return should, false, err
 	}
 	if !p.opened {
 		p.gathered = false
 		return should, false, nil // it could not answer, so it must not say that it does
 	}
-	p.seen = p.roster()
-	w, err := p.world(ctx, now, p.seen)
-	if err != nil {
-		return should, false, err
-	}
-	if !known {
-		if w.Services, err = p.gather.services(ctx); err != nil {
+	var services []plan.Service
+	if whole {
+		if services, err = p.read(ctx, known); err != nil {
 			return should, false, err
 		}
 	}
-	p.nodes, p.whole, p.gathered, p.looked = w.Nodes, false, true, now
-	p.routes = p.routes || len(w.Config.BGP.Peers) > 0
+	heard := p.hear(ctx, now, whole || p.listen)
+	p.whole, p.listen, p.gathered = false, false, true
 	began := time.Now()
-	if known {
-		should = p.planner.Renew(w, change)
-	} else {
+	w := plan.World{Config: p.config, Services: services, Nodes: p.nodes, Own: plan.Own{Overdue: p.mind.overdue(now)}}
+	switch {
+	case !known:
 		should = p.planner.Whole(w)
+	case whole:
+		should = p.planner.Renew(w, change)
+	default:
+		should = p.update(w, change)
 	}
-	p.finish(ctx, should, true, began)
-	p.probe(should, p.seen)
-	return should, true, nil
-}
-
-// finish plans the rest.
-func (p *passer) finish(ctx context.Context, should plan.Plan, bgp bool, began time.Time) {
-	if bgp {
+	if whole || p.routes {
 		p.planBGP(ctx)
 	}
 	p.metrics.plan.Observe(time.Since(began).Seconds())
+	if heard {
+		p.probe(should, p.seen)
+	}
 	p.gone = p.withdrawn(ctx, should)
+	return should, true, nil
+}
+
+// update plans from what has changed, if that is enough.
+func (p *passer) update(w plan.World, c plan.Change) plan.Plan {
+	if should, ok := p.planner.Update(w.Own, w.Nodes, c); ok {
+		return should
+	}
+	return p.planner.Renew(w, c)
+}
+
+// read takes up all that the API server holds. The Services it returns, if the planner does not know them.
+func (p *passer) read(ctx context.Context, known bool) (services []plan.Service, err error) {
+	if p.objects, err = p.gather.config(ctx); err != nil {
+		return nil, err
+	}
+	// The controller reports the problems; a speaker works with what is left.
+	p.config, _ = spec.Parse(p.objects)
+	p.routes = p.routes || len(p.config.BGP.Peers) > 0
+	if p.cluster, err = p.gather.nodes(ctx); err != nil || known {
+		return nil, err
+	}
+	return p.gather.services(ctx)
+}
+
+// hear joins the cluster's Nodes with what the speakers say, or only with what this one itself has said, and tells which.
+func (p *passer) hear(ctx context.Context, now time.Time, all bool) bool {
+	if !all {
+		p.nodes = slices.Clone(p.nodes)
+		if me := p.own(); me >= 0 {
+			p.nodes[me].Facts = p.mind.facts
+		}
+		return false
+	}
+	p.seen, p.looked = p.roster(), now
+	p.recall(ctx, now, p.seen)
+	p.mind.leaving = p.farewell.drains()
+	p.nodes = p.mind.nodes(now, p.cluster, p.seen)
+	plan.Settle(p.nodes, p.o.NodeRules)
+	p.leave()
+	return true
+}
+
+// own is the place of this node among all, negative while it is not known.
+func (p *passer) own() int {
+	return slices.IndexFunc(p.cluster, func(n spec.Node) bool { return n.Name == p.o.Node })
 }
 
 // roster is who is in the group. What this node has told a moment ago may not be there yet, and is put in its place: no pass
@@ -350,36 +390,11 @@ func (p *passer) roster() []members.Member {
 	return all
 }
 
-// world gathers all facts but the Services.
-func (p *passer) world(ctx context.Context, now time.Time, roster []members.Member) (w plan.World, err error) {
-	objects, err := p.gather.config(ctx)
-	if err != nil {
-		return w, err
-	}
-	// The controller reports the problems; a speaker works with what is left.
-	w.Config, _ = spec.Parse(objects)
-	cluster, err := p.gather.nodes(ctx)
-	if err != nil {
-		return w, err
-	}
-	p.objects, p.node = objects, nil
-	if own := slices.IndexFunc(cluster, func(n spec.Node) bool { return n.Name == p.o.Node }); own >= 0 {
-		p.node = new(cluster[own])
-	}
-	p.recall(ctx, now, roster)
-	p.mind.leaving = p.farewell.drains()
-	w.Nodes = p.mind.nodes(now, cluster, roster)
-	plan.Settle(w.Nodes, p.o.NodeRules)
-	p.leave(w.Nodes)
-	w.Own = plan.Own{Overdue: p.mind.overdue(now)}
-	return w, nil
-}
-
 // leave tells the others that this node gives its addresses away, and when it does not any more.
-func (p *passer) leave(nodes []plan.Node) {
+func (p *passer) leave() {
 	draining, excluded := false, false
-	if i := slices.IndexFunc(nodes, func(n plan.Node) bool { return n.Name == p.o.Node }); i >= 0 {
-		draining, excluded = nodes[i].Draining, nodes[i].Excluded
+	if me := p.own(); me >= 0 {
+		draining, excluded = p.nodes[me].Draining, p.nodes[me].Excluded
 	}
 	p.metrics.draining.Set(flag(draining || excluded))
 	switch {

@@ -61,7 +61,7 @@ func (p *passer) recall(ctx context.Context, now time.Time, roster []members.Mem
 		remember(node, s)
 	}
 	maps.Copy(absent, p.mind.facts.Absent) // what was said in the group is newer
-	p.mind.facts.Absent, p.mind.unpacked = absent, true
+	p.mind.facts.Absent = absent
 	if r.tries++; err != nil && r.tries < recallTries {
 		r.err = err
 		return

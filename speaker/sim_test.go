@@ -5,11 +5,13 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/belfry-lb/belfry/internal/plan"
@@ -32,6 +34,7 @@ type sim struct {
 	due      map[time.Time][]func()
 	watch    func() // after each instant in which somebody has planned
 	passes   int
+	updates  int // plans that were made from what had changed
 }
 
 type simNode struct {
@@ -44,6 +47,7 @@ type simNode struct {
 	cut      int  // in which part of the network it is
 	dark     bool // its cable is out
 	mind     *mind
+	planner  *plan.Planner
 	settled  time.Time
 	state    members.State
 	joins    uint64 // starts of its process
@@ -155,7 +159,7 @@ func (s *sim) run(d time.Duration) {
 // start begins a new process.
 func (n *simNode) start() {
 	n.up, n.since, n.joins, n.state = true, n.now, n.joins+1, members.Starting
-	n.mind = newMind(n.name, RestartWindow, holdDown, logr.Discard())
+	n.mind, n.planner = newMind(n.name, RestartWindow, holdDown, logr.Discard()), plan.NewPlanner(n.name)
 	n.facts, n.says, n.settled, n.dirty, n.verdicts = nil, nil, time.Time{}, true, nil
 	n.targets = nil
 	for _, o := range n.sim.nodes {
@@ -323,8 +327,8 @@ func (n *simNode) turn() bool {
 			}
 		}
 	}
-	p := plan.Make(n.world(roster), n.name)
-	n.says, n.targets = p.L2, liveness.TargetsOf(n.name, p.Successors)
+	p := n.plan(n.world(roster))
+	n.says, n.targets = maps.Clone(p.L2), liveness.TargetsOf(n.name, p.Successors)
 	for _, say := range p.L2 {
 		if say.Role == plan.Answer {
 			n.mind.generation(netip.Addr{}, say)
@@ -350,6 +354,21 @@ func (n *simNode) turn() bool {
 		n.publish()
 	}
 	return true
+}
+
+// plan is made as a passer makes it, and must be what Make finds.
+func (n *simNode) plan(w plan.World) plan.Plan {
+	want := plan.Make(w, n.name)
+	is, ok := n.planner.Update(w.Own, w.Nodes, plan.Change{})
+	if ok {
+		n.updates++
+	} else {
+		is = n.planner.Whole(w)
+	}
+	if want.Withheld = nil; !reflect.DeepEqual(want, is) {
+		n.t.Fatalf("%s plans otherwise when it looks at what has changed: %s", n.name, cmp.Diff(want, is, equalPrefixes))
+	}
+	return is
 }
 
 func (n *simNode) roster() (roster []members.Member, everybody bool) {
@@ -681,6 +700,9 @@ func TestSimStorm(t *testing.T) {
 			}
 			s.run(2 * time.Minute)
 			s.owners()
+			if s.updates == 0 || s.updates == s.passes {
+				t.Errorf("%d of %d plans were made from what had changed: one way was not tried", s.updates, s.passes)
+			}
 		})
 	}
 }

@@ -140,6 +140,32 @@ func (l *ledger) put(node int, c Claim) {
 	}, c.Fresh})
 }
 
+// revise takes down a node's claims as they are now, and returns the addresses for which that makes a difference.
+func (l *ledger) revise(node int, was []Claim) (differ []netip.Addr) {
+	drop := func(c Claim) {
+		l.drop(node, c.Addr)
+		differ = append(differ, c.Addr)
+	}
+	for _, c := range l.nodes[node].Claims {
+		for len(was) > 0 && was[0].Addr.Less(c.Addr) {
+			drop(was[0])
+			was = was[1:]
+		}
+		same := len(was) > 0 && was[0] == c
+		if len(was) > 0 && was[0].Addr == c.Addr {
+			was = was[1:]
+		}
+		if !same {
+			l.put(node, c)
+			differ = append(differ, c.Addr)
+		}
+	}
+	for _, c := range was {
+		drop(c)
+	}
+	return differ
+}
+
 // hearsay tells whether others say something of a node's claims that would count if it were silent.
 func (l *ledger) hearsay(node int) bool {
 	name := l.nodes[node].Name

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -17,7 +18,8 @@ type Planner struct {
 	node     string
 	board    *board
 	services []*Service // by key
-	said     Facts      // of the node, as on the board
+	// successors are those of the last plan, looked for anew where a node's claims have changed.
+	successors map[string][][]string
 }
 
 // NewPlanner returns one that must begin with Whole.
@@ -43,23 +45,21 @@ func (p *Planner) Renew(w World, c Change) Plan {
 }
 
 func (p *Planner) make(w World) Plan {
-	p.board, p.said = newBoard(w.Config, w.Nodes, len(p.services)), Facts{}
+	p.board = newBoard(w.Config, w.Nodes, len(p.services))
 	for _, s := range p.services {
 		p.board.seat(s)
 	}
 	p.board.fill()
-	if me := p.board.ledger.place(p.node); me != elect.None {
-		p.said = w.Nodes[me].Facts
-	}
 	out, _ := p.board.plan(w.Own, p.node)
-	out.Successors = p.board.successors()
+	p.successors = p.board.successors()
+	out.Successors = p.successors
 	return out
 }
 
-// Update plans again when nothing has changed but some Services, and what this node itself says. It returns false when that is
+// Update plans again when nothing has changed but some Services, and which addresses nodes claim. It returns false when that is
 // not enough: then nothing has been done, and Renew or Whole must be called.
-func (p *Planner) Update(own Own, said Facts, c Change) (Plan, bool) {
-	if p.board == nil || !p.hear(said) {
+func (p *Planner) Update(own Own, nodes []Node, c Change) (Plan, bool) {
+	if p.board == nil || !p.hear(nodes) {
 		return Plan{}, false
 	}
 	p.take(c, func(was, is *Service) {
@@ -69,6 +69,7 @@ func (p *Planner) Update(own Own, said Facts, c Change) (Plan, bool) {
 		p.fill(is.Held)
 	})
 	out, _ := p.board.plan(own, p.node)
+	out.Successors = p.successors
 	return out, true
 }
 
@@ -96,46 +97,44 @@ func (p *Planner) find(key types.NamespacedName) (at int, known bool) {
 	return slices.BinarySearchFunc(p.services, key, func(s *Service, key types.NamespacedName) int { return compareKeys(s.Key, key) })
 }
 
-// hear puts what the node says on the board: its claims, each where it has changed. What it remembers of others and has left
-// to them counts for many addresses, so that is for Whole.
-func (p *Planner) hear(said Facts) bool {
-	me := p.board.ledger.place(p.node)
-	if me == elect.None {
-		return true
-	}
-	if !slices.Equal(said.Ceded, p.said.Ceded) || !maps.EqualFunc(said.Absent, p.said.Absent, slices.Equal[[]Claim]) ||
-		!maps.Equal(said.Heard, p.said.Heard) {
+// hear puts the nodes on the board, if they differ in nothing but their claims: what they remember of others and have left to
+// them counts for many addresses.
+func (p *Planner) hear(nodes []Node) bool {
+	was := p.board.nodes
+	if len(nodes) != len(was) {
 		return false
 	}
-	if slices.Equal(said.Claims, p.said.Claims) {
-		return true
-	}
-	if p.board.ledger.hearsay(me) {
-		return false
-	}
-	var differ []netip.Addr
-	was := p.said.Claims
-	for _, c := range said.Claims {
-		for len(was) > 0 && was[0].Addr.Less(c.Addr) {
-			p.board.ledger.drop(me, was[0].Addr)
-			differ, was = append(differ, was[0].Addr), was[1:]
+	var news []int
+	for i := range nodes {
+		if !was[i].sameButClaims(nodes[i]) {
+			return false
 		}
-		same := len(was) > 0 && was[0] == c
-		if len(was) > 0 && was[0].Addr == c.Addr {
-			was = was[1:]
+		if slices.Equal(was[i].Claims, nodes[i].Claims) {
+			continue
 		}
-		if !same {
-			p.board.ledger.put(me, c)
-			differ = append(differ, c.Addr)
+		if p.board.ledger.hearsay(i) {
+			return false
+		}
+		news = append(news, i)
+	}
+	p.board.nodes, p.board.ledger.nodes = nodes, nodes
+	for _, i := range news {
+		p.fill(p.board.ledger.revise(i, was[i].Claims))
+	}
+	p.successors = maps.Clone(p.successors)
+	for _, i := range news {
+		delete(p.successors, nodes[i].Name)
+		if of := p.board.successorsOf(nodes[i]); len(of) > 0 {
+			p.successors[nodes[i].Name] = of
 		}
 	}
-	for _, c := range was {
-		p.board.ledger.drop(me, c.Addr)
-		differ = append(differ, c.Addr)
-	}
-	p.said, p.board.nodes[me].Claims = said, said.Claims
-	p.fill(differ)
 	return true
+}
+
+// sameButClaims tells whether all else that layer 2 is planned from is the same.
+func (n Node) sameButClaims(o Node) bool {
+	n.Claims, o.Claims, n.BGP, o.BGP = nil, nil, BGPFacts{}, BGPFacts{}
+	return reflect.DeepEqual(n, o)
 }
 
 func (p *Planner) fill(addrs []netip.Addr) {

@@ -26,19 +26,23 @@ func random(rnd *rand.Rand) World {
 		w.Services = append(w.Services, randomService(rnd, fmt.Sprintf("s%02d", i), i))
 	}
 	for i := range w.Nodes {
-		for a := range 20 {
-			addr := netip.AddrFrom4([4]byte{192, 0, 2, byte(a)})
-			if !flip(.3) {
-				continue
-			}
-			c := Claim{Addr: addr, Epoch: 1 + rnd.Uint64N(3)}
-			if flip(.2) {
-				c.From = w.Nodes[rnd.IntN(3)].Name
-			}
-			w.Nodes[i].Claims = append(w.Nodes[i].Claims, c)
-		}
+		w.Nodes[i].Claims = randomClaims(rnd)
 	}
 	return w
+}
+
+func randomClaims(rnd *rand.Rand) (claims []Claim) {
+	for a := range 20 {
+		if rnd.IntN(3) > 0 {
+			continue
+		}
+		c := Claim{Addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(a)}), Epoch: 1 + rnd.Uint64N(3), Fresh: rnd.IntN(5) == 0}
+		if rnd.IntN(5) == 0 {
+			c.From = fmt.Sprintf("n%d", 1+rnd.IntN(3))
+		}
+		claims = append(claims, c)
+	}
+	return claims
 }
 
 func randomService(rnd *rand.Rand, name string, i int) Service {
@@ -75,7 +79,7 @@ func TestPlannerTwin(t *testing.T) {
 		w := random(rnd)
 		w.Config.BGP = routers
 		p := NewPlanner(me)
-		got := p.Whole(copied(w))
+		got, moved := p.Whole(copied(w)), false
 		for step := range 6 {
 			same(fmt.Sprint("step ", step), Make(copied(w), me), got)
 			told := map[netip.Prefix]bool{netip.PrefixFrom(w.Services[0].Held[0], 32): true}
@@ -105,11 +109,19 @@ func TestPlannerTwin(t *testing.T) {
 				slices.SortFunc(w.Services, func(a, b Service) int { return compareKeys(a.Key, b.Key) })
 			}
 			var ok bool
-			if got, ok = p.Update(w.Own, got.Facts, c); ok {
-				got.Successors = Make(copied(w), me).Successors
+			for i := range w.Nodes {
+				if i > 0 && rnd.IntN(6) == 0 {
+					w.Nodes[i].Claims = randomClaims(rnd)
+				}
+			}
+			if got, ok = p.Update(w.Own, slices.Clone(w.Nodes), c); ok {
+				if moved = moved || len(c.Services)+len(c.Gone) > 0; moved { // what Services do to the successors need not be noticed
+					got.Successors = Make(copied(w), me).Successors
+				}
 				updated++
 				continue
 			}
+			moved = false
 			all := copied(w)
 			if all.Services = nil; rnd.IntN(2) == 0 {
 				got = p.Renew(all, c)
@@ -131,16 +143,28 @@ func copied(w World) World {
 
 func TestPlannerNeedsTheWhole(t *testing.T) {
 	p := NewPlanner("n1")
-	if _, ok := p.Update(Own{}, Facts{}, Change{}); ok {
+	w := world()
+	if _, ok := p.Update(Own{}, w.Nodes, Change{}); ok {
 		t.Error("plans without a World")
 	}
-	w := world()
-	said := p.Whole(w).Facts
-	if _, ok := p.Update(Own{}, Facts{Ceded: []Cession{{Addr: vip, To: "n2"}}}, Change{}); ok {
-		t.Error("passes over a cession")
+	p.Whole(w)
+	for name, change := range map[string]func(*Node){
+		"a cession":              func(n *Node) { n.Ceded = []Cession{{Addr: vip, To: "n2"}} },
+		"what is remembered":     func(n *Node) { n.Absent = map[string][]Claim{"n3": {{Addr: vip, Epoch: 1}}} },
+		"a node that has died":   func(n *Node) { n.Alive = false },
+		"an interface":           func(n *Node) { n.Interfaces = []Interface{{Name: "eth1"}} },
+		"a label":                func(n *Node) { n.Labels = map[string]string{"zone": "b"} },
+		"an address heard of it": func(n *Node) { n.Heard = map[netip.Addr]string{vip: "n3"} },
+	} {
+		if _, ok := p.Update(Own{}, world(only("n2", change)).Nodes, Change{}); ok {
+			t.Errorf("passes over %s", name)
+		}
 	}
-	if _, ok := p.Update(Own{}, said, Change{Services: []Service{service("web", vip)}}); !ok {
-		t.Error("asks for everything because of a Service that it knows")
+	if _, ok := p.Update(Own{}, w.Nodes[1:], Change{}); ok {
+		t.Error("passes over a Node that has gone")
+	}
+	if _, ok := p.Update(Own{}, world(claimed("n2", 1, "")).Nodes, Change{Services: []Service{service("web", vip)}}); !ok {
+		t.Error("asks for everything because of a claim and a Service")
 	}
 }
 
@@ -168,11 +192,13 @@ func BenchmarkPlanner(b *testing.B) {
 		b.Run("update/"+name, func(b *testing.B) {
 			p := NewPlanner("n0000")
 			said := p.Whole(w).Facts
+			nodes := slices.Clone(w.Nodes)
+			nodes[0].Facts = said
 			both := []spec.Endpoints{pods("n0000"), pods("n0000", "n0001")}
 			for i := 0; b.Loop(); i++ {
 				s := w.Services[7]
 				s.Endpoints = both[i%2]
-				if _, ok := p.Update(Own{}, said, Change{Services: []Service{s}}); !ok {
+				if _, ok := p.Update(Own{}, nodes, Change{Services: []Service{s}}); !ok {
 					b.Fatal("the whole was needed")
 				}
 			}

@@ -12,13 +12,20 @@ const (
 func (b *board) successors() map[string][][]string {
 	out := map[string][][]string{}
 	for _, n := range b.nodes {
-		for _, c := range n.Claims {
-			if len(out[n.Name]) == samples {
-				break
-			}
-			if s := b.seats[c.Addr]; s != nil && s.slate != nil {
-				out[n.Name] = append(out[n.Name], b.names(s.slate.First(c.Addr, successors, b.ledger.place(n.Name))))
-			}
+		if of := b.successorsOf(n); len(of) > 0 {
+			out[n.Name] = of
+		}
+	}
+	return out
+}
+
+func (b *board) successorsOf(n Node) (out [][]string) {
+	for _, c := range n.Claims {
+		if len(out) == samples {
+			break
+		}
+		if s := b.seats[c.Addr]; s != nil && s.slate != nil {
+			out = append(out, b.names(s.slate.First(c.Addr, successors, b.ledger.place(n.Name))))
 		}
 	}
 	return out
