@@ -39,7 +39,7 @@ const (
 )
 
 // TestSoakMemory shows what both programs need in a cluster with 10,000 Services and the objects of 100 nodes, three of which
-// are real: resident, and at most so far. The figures of the chart's resources come from here. It ends the kube-proxies, so the
+// are real: resident, and at most so far. The figures of the chart's resources come from here. It stops the kube-proxies, so the
 // lab is of no use afterwards.
 func TestSoakMemory(t *testing.T) {
 	s := harness.NewScene(t, stage, mostAnything)
@@ -60,7 +60,7 @@ spec: {ipAddressPools: [big]}
 	}
 	// Rules for so many Services would take all that the machine has, and nobody connects.
 	for i := range s.Lab.Nodes() {
-		_, err := s.Lab.ExecInside(s.Ctx, i+1, "pkill", "-x", "kube-proxy")
+		_, err := s.Lab.ExecInside(s.Ctx, i+1, "pkill", "-STOP", "-x", "kube-proxy")
 		s.Must(err)
 	}
 	began := time.Now()
