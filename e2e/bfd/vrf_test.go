@@ -7,4 +7,4 @@ import (
 )
 
 // TestVRF runs TestGuest in a virtual machine, for many a test machine's kernel knows no VRF.
-func TestVRF(t *testing.T) { vm.Guest(t, "vrf", "veth") }
+func TestVRF(t *testing.T) { vm.Guest(t, vm.Machine{Modules: []string{"vrf", "veth"}}) }

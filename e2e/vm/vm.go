@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,11 +17,20 @@ import (
 	"time"
 )
 
+// Machine is what a virtual machine has, besides the test.
+type Machine struct {
+	// Modules of the kernel, which are loaded.
+	Modules []string
+	// Packages of Debian, and the programs in them that are to be there, each with the libraries that it needs, as
+	// usr/sbin/bird.
+	Packages, Programs []string
+}
+
 // Guest builds the tests of the working directory with the build tag guest and runs TestGuest in a virtual machine, as root of an
-// empty one that has these modules of the kernel loaded.
-func Guest(t *testing.T, modules ...string) {
+// empty one.
+func Guest(t *testing.T, m Machine) {
 	t.Helper()
-	root, err := Packages("qemu-system-x86", "busybox-static", "linux-image-cloud-amd64")
+	root, err := Packages(append([]string{"qemu-system-x86", "busybox-static", "linux-image-cloud-amd64"}, m.Packages...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +42,7 @@ func Guest(t *testing.T, modules ...string) {
 		t.Fatalf("building the guest's test: %v: %s", err, out)
 	}
 	initramfs := filepath.Join(dir, "initramfs")
-	if err := writeInitramfs(initramfs, root, binary, modules); err != nil {
+	if err := writeInitramfs(initramfs, root, binary, m); err != nil {
 		t.Fatal("making the initramfs:", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
@@ -62,34 +72,42 @@ const guestInit = `#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /tmp /etc
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox mount -t devtmpfs devtmpfs /dev
 %s/bin/busybox ip link set lo up
 cd /tmp && /guest.test -test.run '^TestGuest$' -test.v -test.timeout 14m
 /bin/busybox poweroff -f
 `
 
 // writeInitramfs writes a compressed archive with all that the guest needs.
-func writeInitramfs(path, root, binary string, modules []string) error {
+func writeInitramfs(path, root, binary string, m Machine) error {
 	var archive bytes.Buffer
 	n := 0
 	add := func(name string, mode int, content []byte) {
 		n++
 		cpio(&archive, n, name, mode, content)
 	}
-	for _, dir := range []string{"bin", "dev"} {
-		add(dir, 0o040755, nil)
-	}
-	loaded, err := drivers(root, modules)
+	loaded, err := drivers(root, m.Modules)
 	if err != nil {
 		return err
 	}
+	files := map[string]string{"bin/busybox": filepath.Join(root, "bin/busybox"), "guest.test": binary}
+	for _, p := range m.Programs {
+		files[p] = filepath.Join(root, p)
+		if err := libraries(root, files[p], files); err != nil {
+			return err
+		}
+	}
+	for _, dir := range folders(maps.Keys(files), "dev") {
+		add(dir, 0o040755, nil)
+	}
 	var load strings.Builder
-	for i, m := range loaded {
+	for i, driver := range loaded {
 		file := fmt.Sprintf("%d.ko", i)
-		add(file, 0o100644, m)
+		add(file, 0o100644, driver)
 		fmt.Fprintf(&load, "/bin/busybox insmod /%s\n", file)
 	}
 	add("init", 0o100755, fmt.Appendf(nil, guestInit, load.String()))
-	for name, from := range map[string]string{"bin/busybox": filepath.Join(root, "bin/busybox"), "guest.test": binary} {
+	for name, from := range files {
 		content, err := os.ReadFile(from)
 		if err != nil {
 			return err
