@@ -11,17 +11,16 @@ import (
 // dirt collects, from the caches' goroutines, what the next pass has to look at. It never blocks and holds one entry for
 // each Service at most.
 type dirt struct {
-	mu       sync.Mutex
-	all      bool
-	services map[types.NamespacedName]bool
-	slices   map[types.NamespacedName]types.NamespacedName // EndpointSlice → Service
+	mu sync.Mutex
+	found
 }
 
 // found is what was collected.
 type found struct {
 	all      bool // everything may have changed
 	services map[types.NamespacedName]bool
-	slices   map[types.NamespacedName]types.NamespacedName
+	anew     map[types.NamespacedName]bool                 // of these, those that were not announced meanwhile: nobody has watched their endpoints
+	slices   map[types.NamespacedName]types.NamespacedName // EndpointSlice → Service
 }
 
 // mark takes down a cached object that has changed, come or gone.
@@ -29,7 +28,8 @@ func (d *dirt) mark(o any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.services == nil {
-		d.services, d.slices = map[types.NamespacedName]bool{}, map[types.NamespacedName]types.NamespacedName{}
+		d.services, d.anew = map[types.NamespacedName]bool{}, map[types.NamespacedName]bool{}
+		d.slices = map[types.NamespacedName]types.NamespacedName{}
 	}
 	switch o := o.(type) {
 	case *corev1.Service:
@@ -40,6 +40,15 @@ func (d *dirt) mark(o any) {
 		d.slices[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = service
 	default:
 		d.all = true
+	}
+}
+
+// markAnew says of a Service that was marked that it was not announced, be it for a moment.
+func (d *dirt) markAnew(key types.NamespacedName) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.services[key] {
+		d.anew[key] = true
 	}
 }
 
@@ -54,7 +63,7 @@ func (d *dirt) markAll() {
 func (d *dirt) take() found {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	f := found{d.all, d.services, d.slices}
-	d.all, d.services, d.slices = false, nil, nil
+	f := d.found
+	d.found = found{}
 	return f
 }

@@ -82,13 +82,15 @@ func namesOf(endpoints []discoveryv1.EndpointSlice) []string {
 	return names
 }
 
-// mostNew is how many Services that are new at once have their endpoints looked for one by one. Beyond that a look at all is
-// cheaper.
-const mostNew = 8
+// Beyond so many Services a look at all is cheaper.
+const (
+	mostChanged = 256 // that have changed
+	mostNew     = 8   // that are new, so that their endpoints are looked for one by one
+)
 
 // some returns what has become of the Services that were found to have changed, false if it is better to look at all.
 func (g gatherer) some(ctx context.Context, f found) (c plan.Change, ok bool) {
-	if f.all {
+	if f.all || len(f.services) > mostChanged {
 		return c, false
 	}
 	for slice, service := range f.slices {
@@ -98,44 +100,53 @@ func (g gatherer) some(ctx context.Context, f found) (c plan.Change, ok bool) {
 	}
 	news := 0
 	for key := range f.services {
-		var o corev1.Service
-		err := g.reader.Get(ctx, key, &o)
-		switch {
-		case apierrors.IsNotFound(err) || err == nil && !announced(g.classes, &o):
-			if _, known := g.slices[key]; known {
+		o, err := g.service(ctx, key)
+		if err != nil {
+			return c, false
+		}
+		_, known := g.slices[key]
+		if o == nil {
+			if known {
 				delete(g.slices, key)
 				c.Gone = append(c.Gone, key)
 			}
 			continue
-		case err != nil:
-			return c, false
 		}
-		if _, known := g.slices[key]; !known {
+		if known = known && !f.anew[key]; !known {
 			news++
 		}
 		if news > mostNew {
 			return c, false
 		}
-		endpoints, err := g.endpoints(ctx, key)
+		endpoints, err := g.endpoints(ctx, key, known)
 		if err != nil {
 			return c, false
 		}
 		g.slices[key] = namesOf(endpoints)
-		c.Services = append(c.Services, parse(&o, endpoints))
+		c.Services = append(c.Services, parse(o, endpoints))
 	}
 	return c, true
 }
 
-// endpoints returns the slices of one Service.
-func (g gatherer) endpoints(ctx context.Context, service types.NamespacedName) (of []discoveryv1.EndpointSlice, _ error) {
-	names, known := g.slices[service]
+// service returns one that is announced, nil if it is not.
+func (g gatherer) service(ctx context.Context, key types.NamespacedName) (*corev1.Service, error) {
+	var o corev1.Service
+	err := g.reader.Get(ctx, key, &o)
+	if apierrors.IsNotFound(err) || err == nil && !announced(g.classes, &o) {
+		return nil, nil
+	}
+	return &o, err
+}
+
+// endpoints returns the slices of one Service, by their names if these are known.
+func (g gatherer) endpoints(ctx context.Context, service types.NamespacedName, known bool) (of []discoveryv1.EndpointSlice, _ error) {
 	if !known {
 		var list discoveryv1.EndpointSliceList
 		err := g.reader.List(ctx, &list, client.UnsafeDisableDeepCopy, client.InNamespace(service.Namespace),
 			client.MatchingLabels{discoveryv1.LabelServiceName: service.Name})
 		return list.Items, err
 	}
-	for _, name := range names {
+	for _, name := range g.slices[service] {
 		var e discoveryv1.EndpointSlice
 		err := g.reader.Get(ctx, types.NamespacedName{Namespace: service.Namespace, Name: name}, &e)
 		if client.IgnoreNotFound(err) != nil {

@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
-	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/plan"
 )
 
@@ -24,7 +23,7 @@ type churn struct {
 	t   *testing.T
 	api client.Client
 	g   gatherer
-	d   dirt
+	s   *Speaker
 }
 
 func (c *churn) flip(p float64) bool { return c.Float64() < p }
@@ -70,31 +69,14 @@ func (c *churn) put(o client.Object) {
 	switch {
 	case known && c.flip(.2):
 		must(c.t, c.api.Delete(ctx, before))
-		c.d.mark(before)
-		return
+		c.s.come(ctx, before)
 	case known:
 		o.SetResourceVersion(before.GetResourceVersion())
 		must(c.t, c.api.Update(ctx, o))
-		c.mark(before, o)
+		c.s.change(ctx, before, o)
 	default:
 		must(c.t, c.api.Create(ctx, o))
-		c.mark(nil, o)
-	}
-}
-
-// mark is what watch does with an event.
-func (c *churn) mark(before, after client.Object) {
-	s := &Speaker{o: Options{Client: c.api, Classes: c.g.classes}}
-	if before != nil && !matters(c.g.classes, before, after) {
-		if notable(before, after) {
-			c.d.mark(after)
-		}
-		return
-	}
-	for _, o := range []client.Object{before, after} {
-		if o != nil && s.concerns(context.Background(), o) {
-			c.d.mark(o)
-		}
+		c.s.come(ctx, o)
 	}
 }
 
@@ -105,7 +87,8 @@ func TestSomeTwin(t *testing.T) {
 	some, all, gone := 0, 0, 0
 	for seed := range uint64(15) {
 		c := &churn{Rand: rand.New(rand.NewPCG(seed, 1)), t: t, api: fakeAPI(t).Build()}
-		c.g = gatherer{reader: c.api, classes: kube.DefaultClasses(), slices: sliceNames{}}
+		c.g = newGatherer(c.api)
+		c.s = &Speaker{o: Options{Client: c.api, Classes: c.g.classes}, changed: newSignal(), dirty: newSignal()}
 		kept := map[string]plan.Service{}
 		for step := range 40 {
 			for range 1 + c.IntN(3) {
@@ -116,9 +99,9 @@ func TestSomeTwin(t *testing.T) {
 				}
 			}
 			if c.flip(.15) {
-				c.d.mark(newNode("n1"))
+				c.s.dirt.mark(newNode("n1"))
 			}
-			change, ok := c.g.some(ctx, c.d.take())
+			change, ok := c.g.some(ctx, c.s.dirt.take())
 			if ok {
 				for _, s := range change.Services {
 					kept[s.Key.String()] = s
@@ -168,6 +151,8 @@ func TestPassTwin(t *testing.T) {
 	must(t, r.api.Create(ctx, &v1beta1.BGPAdvertisement{ObjectMeta: metav1.ObjectMeta{Name: "all"}}))
 	routes := 0
 	c := &churn{Rand: rand.New(rand.NewPCG(7, 7)), t: t, api: r.api, g: r.gather}
+	c.s = &Speaker{o: Options{Client: c.api, Classes: c.g.classes}, changed: newSignal(), dirty: newSignal()}
+	r.passer.dirt = &c.s.dirt
 	r.passer.takePart()
 	replanned := 0
 	for step := range 100 {
@@ -176,13 +161,6 @@ func TestPassTwin(t *testing.T) {
 		} else {
 			c.put(c.slice())
 		}
-		for key := range c.d.services {
-			r.dirt.mark(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}})
-		}
-		for slice, key := range c.d.slices {
-			r.dirt.mark(newSlice(key.Name, slice.Name))
-		}
-		c.d.take()
 		looked := r.looked
 		must(t, r.pass(ctx))
 		if r.looked == looked {
@@ -203,6 +181,47 @@ func TestPassTwin(t *testing.T) {
 	}
 	if replanned < 15 || routes < 100 {
 		t.Errorf("%d of 100 passes looked at some Services only, %d routes were told", replanned, routes)
+	}
+}
+
+// TestMadeAnew: a Service that is not announced for a moment gets slices that nobody takes note of.
+func TestMadeAnew(t *testing.T) {
+	ctx := context.Background()
+	for name, interrupt := range map[string]func(c *churn) (again func()){
+		"deleted and created": func(c *churn) func() {
+			must(c.t, c.api.Delete(ctx, newService("web")))
+			c.s.come(ctx, newService("web"))
+			return func() {
+				must(c.t, c.api.Create(ctx, newService("web")))
+				c.s.come(ctx, newService("web"))
+			}
+		},
+		"its mark taken away and put back": func(c *churn) func() {
+			unmarked := newService("web", func(s *corev1.Service) { s.Annotations = nil })
+			must(c.t, c.api.Update(ctx, unmarked))
+			c.s.change(ctx, newService("web"), unmarked)
+			return func() {
+				must(c.t, c.api.Update(ctx, newService("web")))
+				c.s.change(ctx, unmarked, newService("web"))
+			}
+		},
+	} {
+		c := &churn{t: t, api: fakeAPI(t, newService("web"), newSlice("web", "web-1", endpoint("n1", nil, nil))).Build()}
+		c.g = newGatherer(c.api)
+		c.s = &Speaker{o: Options{Client: c.api, Classes: c.g.classes}, changed: newSignal(), dirty: newSignal()}
+		_, err := c.g.services(ctx)
+		must(t, err)
+		again := interrupt(c)
+		must(t, c.api.Delete(ctx, newSlice("web", "web-1")))
+		c.s.come(ctx, newSlice("web", "web-1"))
+		slice := newSlice("web", "web-2", endpoint("n2", nil, nil))
+		must(t, c.api.Create(ctx, slice))
+		c.s.come(ctx, slice)
+		again()
+		got, ok := c.g.some(ctx, c.s.dirt.take())
+		if !ok || len(got.Services) != 1 || !slices.Equal(got.Services[0].Endpoints.IPv4.Nodes, []string{"n2"}) {
+			t.Errorf("%s: got %+v, %t", name, got, ok)
+		}
 	}
 }
 

@@ -106,7 +106,7 @@ type passer struct {
 	failed    bool
 	bgp       plan.BGPPlan
 	carried   *v1beta1.SpeakerPlan // the last that was carried out, as it was reported
-	carriedAt time.Time            // when that was, zero if nothing was carried out since it was reported
+	carriedAt time.Time            // when a plan was last carried out, zero if that was reported
 	routes    bool                 // BGP is or was in use
 }
 
@@ -121,7 +121,7 @@ func (p *passer) run(ctx context.Context) {
 			continue
 		}
 		if err != nil {
-			p.whole, p.gathered, p.carriedAt = true, false, time.Time{}
+			p.whole, p.gathered = true, false
 		}
 		p.wait(ctx, p.judge(ctx, err), p.rest.after(began.Add(took), took))
 	}
@@ -240,6 +240,7 @@ func (p *passer) pass(ctx context.Context) error {
 	if err != nil || !ok {
 		return errors.Join(untold, err)
 	}
+	p.carriedAt = time.Time{} // until it is
 	if err := p.apply(ctx, should, p.nodes); err != nil {
 		return errors.Join(untold, err)
 	}
@@ -310,7 +311,7 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 			return should, false, err
 		}
 	}
-	heard := p.hear(ctx, now, whole || p.listen)
+	p.hear(ctx, now, whole || p.listen)
 	p.whole, p.listen, p.gathered = false, false, true
 	began := time.Now()
 	w := plan.World{Config: p.config, Services: services, Nodes: p.nodes, Own: plan.Own{Overdue: p.mind.overdue(now)}}
@@ -326,9 +327,7 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 		p.planBGP(ctx)
 	}
 	p.metrics.plan.Observe(time.Since(began).Seconds())
-	if heard {
-		p.probe(should, p.seen)
-	}
+	p.probe(should, p.seen)
 	p.gone = p.withdrawn(ctx, should)
 	return should, true, nil
 }
@@ -343,26 +342,34 @@ func (p *passer) update(w plan.World, c plan.Change) plan.Plan {
 
 // read takes up all that the API server holds. The Services it returns, if the planner does not know them.
 func (p *passer) read(ctx context.Context, known bool) (services []plan.Service, err error) {
-	if p.objects, err = p.gather.config(ctx); err != nil {
+	objects, err := p.gather.config(ctx)
+	if err != nil {
 		return nil, err
+	}
+	cluster, err := p.gather.nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		if services, err = p.gather.services(ctx); err != nil {
+			return nil, err
+		}
 	}
 	// The controller reports the problems; a speaker works with what is left.
-	p.config, _ = spec.Parse(p.objects)
-	p.routes = p.routes || len(p.config.BGP.Peers) > 0
-	if p.cluster, err = p.gather.nodes(ctx); err != nil || known {
-		return nil, err
-	}
-	return p.gather.services(ctx)
+	config, _ := spec.Parse(objects)
+	p.objects, p.config, p.cluster = objects, config, cluster
+	p.routes = p.routes || len(config.BGP.Peers) > 0
+	return services, nil
 }
 
-// hear joins the cluster's Nodes with what the speakers say, or only with what this one itself has said, and tells which.
-func (p *passer) hear(ctx context.Context, now time.Time, all bool) bool {
+// hear joins the cluster's Nodes with what the speakers say, or only with what this one itself has said.
+func (p *passer) hear(ctx context.Context, now time.Time, all bool) {
 	if !all {
 		p.nodes = slices.Clone(p.nodes)
 		if me := p.own(); me >= 0 {
 			p.nodes[me].Facts = p.mind.facts
 		}
-		return false
+		return
 	}
 	p.seen, p.looked = p.roster(), now
 	p.recall(ctx, now, p.seen)
@@ -370,7 +377,6 @@ func (p *passer) hear(ctx context.Context, now time.Time, all bool) bool {
 	p.nodes = p.mind.nodes(now, p.cluster, p.seen)
 	plan.Settle(p.nodes, p.o.NodeRules)
 	p.leave()
-	return true
 }
 
 // own is the place of this node among all, negative while it is not known.
@@ -421,6 +427,7 @@ func (p *passer) tell(now time.Time, interfaces []l2.Interface) (news bool, err 
 			return false, err
 		}
 	}
+	p.listen = p.listen || f.Dataplane != p.said.Dataplane // it has changed within a pass
 	p.said, p.told = f, mine
 	return news, nil
 }

@@ -56,6 +56,11 @@ func (s *Speaker) begin(ctx context.Context, synced <-chan struct{}, kept *snaps
 	s.o.Log.Info("The API server is away: planning from the last speaker's snapshot", "node", s.o.Node, "taken", kept.taken)
 	s.metrics.snapshot.Set(1)
 	s.source.kept.Store(kept)
+	select {
+	case <-synced: // just now
+		s.turn()
+	default:
+	}
 	return true
 }
 
@@ -65,6 +70,11 @@ func (s *Speaker) sync(ctx context.Context, synced chan<- struct{}) {
 		return // told to stop before the API server was heard
 	}
 	close(synced)
+	s.turn()
+}
+
+// turn has everything read from the caches.
+func (s *Speaker) turn() {
 	if s.source.kept.Swap(nil) != nil {
 		s.o.Log.Info("The API server is back: planning from it again", "node", s.o.Node)
 		s.dirt.markAll() // nobody tells of what has gone since the snapshot was taken

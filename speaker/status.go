@@ -121,7 +121,7 @@ func (r *reporter) bring(ctx context.Context) (wrote bool, err error) {
 	case says(&o, want):
 		return false, nil // the cache is behind
 	}
-	o.Status = withReady(*want, &o)
+	o.Status = withReady(*want.DeepCopy(), &o) // what the API server answers is written into it
 	err = r.client.Status().Update(ctx, &o)
 	r.wrote(err)
 	if err != nil {

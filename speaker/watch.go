@@ -85,30 +85,46 @@ func (s *Speaker) observe(ctx context.Context, o client.Object, h toolscache.Res
 }
 
 func (s *Speaker) planning(ctx context.Context) toolscache.ResourceEventHandler {
-	seen := func(objects ...any) {
-		concerned := false
-		for _, o := range objects {
-			if s.concerns(ctx, o) {
-				s.dirt.mark(o)
-				concerned = true
-			}
-		}
-		if concerned {
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { s.come(ctx, o) },
+		DeleteFunc: func(o any) { s.come(ctx, o) },
+		UpdateFunc: func(before, after any) { s.change(ctx, before, after) },
+	}
+}
+
+// come takes note of a cached object that has come or gone.
+func (s *Speaker) come(ctx context.Context, o any) {
+	if s.note(ctx, o) {
+		s.touch()
+	}
+	if service, ok := o.(*corev1.Service); ok {
+		s.dirt.markAnew(client.ObjectKeyFromObject(service))
+	}
+}
+
+// change does so of one that has changed.
+func (s *Speaker) change(ctx context.Context, before, after any) {
+	switch {
+	case matters(s.o.Classes, before, after):
+		was, is := s.note(ctx, before), s.note(ctx, after)
+		if was || is {
 			s.touch()
 		}
+	case notable(before, after):
+		s.dirt.mark(after) // and no pass is made for its sake
 	}
-	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { seen(o) },
-		DeleteFunc: func(o any) { seen(o) },
-		UpdateFunc: func(before, after any) {
-			switch {
-			case matters(s.o.Classes, before, after):
-				seen(before, after)
-			case notable(before, after):
-				s.dirt.mark(after)
-			}
-		},
+}
+
+// note marks an object, if it concerns a plan.
+func (s *Speaker) note(ctx context.Context, o any) bool {
+	if !s.concerns(ctx, o) {
+		return false
 	}
+	s.dirt.mark(o)
+	if service, ok := o.(*corev1.Service); ok && !announced(s.o.Classes, service) {
+		s.dirt.markAnew(client.ObjectKeyFromObject(service))
+	}
+	return true
 }
 
 // concerns passes over the endpoints of Services that are not announced, which are most of a cluster's. Should the

@@ -13,6 +13,9 @@ type Claim struct {
 	From int
 	// Remembered: the others tell of it, not the node itself.
 	Remembered bool
+	// Fresh: the node still asks the network for the address, and does not answer. One that does answer goes first, whoever is
+	// preferred: otherwise the two would give way to each other in turns.
+	Fresh bool
 }
 
 // stands tells whether a claim counts.
@@ -48,6 +51,9 @@ func (a Address) replaced(c Claim) bool {
 func (a Address) before(c, d Claim) bool {
 	if c.Remembered != d.Remembered {
 		return !c.Remembered
+	}
+	if c.Fresh != d.Fresh {
+		return !c.Fresh
 	}
 	i, _ := a.Slate.find(c.Node)
 	j, _ := a.Slate.find(d.Node)

@@ -27,7 +27,7 @@ func random(rnd *rand.Rand) (addrs []Address, nodes int) {
 	for i := range rnd.IntN(40) {
 		a := Address{Addr: address(i), Slate: slates[rnd.IntN(len(slates))], Failback: Failback(rnd.IntN(3))}
 		for range rnd.IntN(4) {
-			c := Claim{Node: rnd.IntN(nodes), Epoch: uint64(1 + rnd.IntN(3)), From: rnd.IntN(nodes+1) - 1, Remembered: rnd.IntN(4) == 0}
+			c := Claim{Node: rnd.IntN(nodes), Epoch: uint64(1 + rnd.IntN(3)), From: rnd.IntN(nodes+1) - 1, Remembered: rnd.IntN(4) == 0, Fresh: rnd.IntN(3) == 0}
 			twice := func(o Claim) bool { return o.Node == c.Node && o.Remembered == c.Remembered }
 			if !slices.ContainsFunc(a.Claims, twice) {
 				a.Claims = append(a.Claims, c)
@@ -157,6 +157,10 @@ func slowClaim(a Address) int {
 		case c.Remembered != d.Remembered && d.Remembered:
 			return -1
 		case c.Remembered != d.Remembered:
+			return 1
+		case c.Fresh != d.Fresh && d.Fresh:
+			return -1
+		case c.Fresh != d.Fresh:
 			return 1
 		case better(x, y) != 0:
 			return better(x, y)

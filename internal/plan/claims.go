@@ -7,18 +7,12 @@ import (
 	"github.com/belfry-lb/belfry/internal/elect"
 )
 
-// claim is one that is known, as elect sees it.
-type claim struct {
-	elect.Claim
-	fresh bool
-}
-
 // ledger is all claims that are known, by address: what each node says of itself, what the others remember of one that is
 // away, and what one that let go says of its successor, whose own word may be under way.
 type ledger struct {
 	nodes  []Node
 	places map[string]int
-	claims map[netip.Addr][]claim
+	claims map[netip.Addr][]elect.Claim
 	heard  map[netip.Addr]int // nodes that were heard to have addresses
 }
 
@@ -29,10 +23,10 @@ func newLedger(nodes []Node) *ledger {
 		l.places[n.Name] = i
 		count += len(n.Claims)
 	}
-	l.claims = make(map[netip.Addr][]claim, count)
+	l.claims = make(map[netip.Addr][]elect.Claim, count)
 	for i, n := range nodes {
 		for _, c := range n.Claims {
-			l.claims[c.Addr] = append(l.claims[c.Addr], claim{elect.Claim{Node: i, Epoch: c.Epoch, From: l.place(c.From), Remembered: !n.Alive}, c.Fresh})
+			l.claims[c.Addr] = append(l.claims[c.Addr], elect.Claim{Node: i, Epoch: c.Epoch, From: l.place(c.From), Remembered: !n.Alive, Fresh: c.Fresh})
 		}
 	}
 	for i, n := range nodes {
@@ -71,9 +65,9 @@ func (l *ledger) recall(node string, claims []Claim) {
 		known := l.of(i, c.Addr)
 		switch {
 		case known == nil:
-			l.claims[c.Addr] = append(l.claims[c.Addr], claim{elect.Claim{Node: i, Epoch: c.Epoch, From: elect.None, Remembered: true}, c.Fresh})
+			l.claims[c.Addr] = append(l.claims[c.Addr], elect.Claim{Node: i, Epoch: c.Epoch, From: elect.None, Remembered: true, Fresh: c.Fresh})
 		case known.Remembered && c.Epoch > known.Epoch:
-			known.Epoch, known.fresh = c.Epoch, c.Fresh
+			known.Epoch, known.Fresh = c.Epoch, c.Fresh
 		}
 	}
 }
@@ -84,20 +78,20 @@ func (l *ledger) trust(by int, c Cession) {
 	if i == elect.None || !l.nodes[i].Alive || l.of(i, c.Addr) != nil {
 		return
 	}
-	l.claims[c.Addr] = append(l.claims[c.Addr], claim{elect.Claim{Node: i, Epoch: c.Epoch, From: by}, false})
+	l.claims[c.Addr] = append(l.claims[c.Addr], elect.Claim{Node: i, Epoch: c.Epoch, From: by})
 }
 
 // of returns a node's claim, nil if there is none. The pointer is good until the next is taken down.
-func (l *ledger) of(node int, a netip.Addr) *claim {
+func (l *ledger) of(node int, a netip.Addr) *elect.Claim {
 	list := l.claims[a]
-	if i := slices.IndexFunc(list, func(c claim) bool { return c.Node == node }); i >= 0 {
+	if i := slices.IndexFunc(list, func(c elect.Claim) bool { return c.Node == node }); i >= 0 {
 		return &list[i]
 	}
 	return nil
 }
 
 // live returns the claim that a node whose speaker is alive makes itself, nil if there is none.
-func (l *ledger) live(node int, a netip.Addr) *claim {
+func (l *ledger) live(node int, a netip.Addr) *elect.Claim {
 	if c := l.of(node, a); c != nil && !c.Remembered {
 		return c
 	}
@@ -115,29 +109,16 @@ func (l *ledger) next(a netip.Addr) uint64 {
 
 // untried tells that nobody has held the address after asking the network for it.
 func (l *ledger) untried(a netip.Addr) bool {
-	return !slices.ContainsFunc(l.claims[a], func(c claim) bool { return !c.fresh })
-}
-
-// elects returns the claims as elect takes them.
-func (l *ledger) elects(a netip.Addr) []elect.Claim {
-	list := l.claims[a]
-	if len(list) == 0 {
-		return nil
-	}
-	out := make([]elect.Claim, len(list))
-	for i, c := range list {
-		out[i] = c.Claim
-	}
-	return out
+	return !slices.ContainsFunc(l.claims[a], func(c elect.Claim) bool { return !c.Fresh })
 }
 
 // put takes down what a node says of itself now. Whether anything is remembered of it besides does not matter: its own word
 // counts for more.
 func (l *ledger) put(node int, c Claim) {
 	l.drop(node, c.Addr)
-	l.claims[c.Addr] = append(l.claims[c.Addr], claim{elect.Claim{
-		Node: node, Epoch: c.Epoch, From: l.place(c.From), Remembered: !l.nodes[node].Alive,
-	}, c.Fresh})
+	l.claims[c.Addr] = append(l.claims[c.Addr], elect.Claim{
+		Node: node, Epoch: c.Epoch, From: l.place(c.From), Remembered: !l.nodes[node].Alive, Fresh: c.Fresh,
+	})
 }
 
 // revise takes down a node's claims as they are now, and returns the addresses for which that makes a difference.
@@ -175,5 +156,5 @@ func (l *ledger) hearsay(node int) bool {
 }
 
 func (l *ledger) drop(node int, a netip.Addr) {
-	l.claims[a] = slices.DeleteFunc(l.claims[a], func(c claim) bool { return c.Node == node })
+	l.claims[a] = slices.DeleteFunc(l.claims[a], func(c elect.Claim) bool { return c.Node == node })
 }

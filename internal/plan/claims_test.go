@@ -244,6 +244,22 @@ func TestFirstQuestion(t *testing.T) {
 	}
 }
 
+// TestAnnouncedGoesFirst: of two nodes that have claimed an address at the same time, the one that already answers keeps it, and
+// the one that still asks gives way, whoever of them the election prefers.
+func TestAnnouncedGoesFirst(t *testing.T) {
+	for _, nodes := range [][2]string{{"n1", "n2"}, {"n2", "n1"}} {
+		answers, asks := nodes[0], nodes[1]
+		w := world(claimed(answers, 1, ""), claimed(asks, 1, ""), only(asks, func(n *Node) { n.Claims[0].Fresh = true }),
+			only("n3", func(n *Node) { n.Heard = map[netip.Addr]string{vip: answers} }))
+		if p := Make(w, answers); p.L2[vip].Role != Answer || !slices.Equal(p.Claims, []Claim{{Addr: vip, Epoch: 1}}) {
+			t.Errorf("%s, which answers, does %+v and claims %v", answers, p.L2[vip], p.Claims)
+		}
+		if p := Make(w, asks); p.L2[vip].Role != Nothing || len(p.Claims) != 0 {
+			t.Errorf("%s, which asks, does %+v and claims %v", asks, p.L2[vip], p.Claims)
+		}
+	}
+}
+
 // TestHeldByAnotherAnnouncer: a node that was heard to have an address that nobody has announced yet is the first owner, if
 // it can serve it; else whoever has asked goes on asking.
 func TestHeldByAnotherAnnouncer(t *testing.T) {

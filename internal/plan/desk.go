@@ -69,7 +69,7 @@ func (d *desk) decide(s *seat, r elect.Result) {
 	switch {
 	case d.me == elect.None:
 	case r.Holder == d.me:
-		d.hold(s, &d.ledger.claims[s.addr][r.Claim])
+		d.hold(s, &s.claims[r.Claim])
 	case r.Holder == elect.None:
 		d.vacant(s, r)
 	default:
@@ -84,8 +84,8 @@ func (d *desk) decide(s *seat, r elect.Result) {
 }
 
 // hold: the address is this node's.
-func (d *desk) hold(s *seat, c *claim) {
-	mine := Claim{Addr: s.addr, Epoch: c.Epoch, Fresh: c.fresh && s.conflicts() == spec.ConflictProbe}
+func (d *desk) hold(s *seat, c *elect.Claim) {
+	mine := Claim{Addr: s.addr, Epoch: c.Epoch, Fresh: c.Fresh && s.conflicts() == spec.ConflictProbe}
 	if c.From != elect.None {
 		if before := d.ledger.live(c.From, s.addr); before != nil {
 			mine.From = d.nodes[c.From].Name
@@ -101,12 +101,12 @@ func (d *desk) hold(s *seat, c *claim) {
 // answers tells whether a node that makes a claim goes on answering until it has seen another's. One that is not to have the
 // address any more does so, too, be it that its pods have moved: so no two answer for a moment. One that has not announced it
 // yet has nothing to hand over.
-func (d *desk) answers(s *seat, c *claim) bool {
+func (d *desk) answers(s *seat, c *elect.Claim) bool {
 	if s.slate.Fit(c.Node)&elect.Keeps != 0 {
 		return true
 	}
 	r := s.shares[0].field.runner(c.Node)
-	return !c.fresh && r != nil && (r.lingers || r.fit&elect.Keeps != 0)
+	return !c.Fresh && r != nil && (r.lingers || r.fit&elect.Keeps != 0)
 }
 
 // vacant: no claim stands. One that may not have the address any more keeps answering until its successor has claimed.
@@ -129,10 +129,9 @@ func (d *desk) vacant(s *seat, r elect.Result) {
 
 // lingering returns the node that is to hand the address over.
 func (d *desk) lingering(s *seat) int {
-	var best *claim
-	claims := d.ledger.claims[s.addr]
-	for i := range claims {
-		c := &claims[i]
+	var best *elect.Claim
+	for i := range s.claims {
+		c := &s.claims[i]
 		if !c.Remembered && d.answers(s, c) && (best == nil || cmp.Or(cmp.Compare(c.Epoch, best.Epoch), cmp.Compare(c.Node, best.Node)) < 0) {
 			best = c
 		}
@@ -172,15 +171,15 @@ func (d *desk) ceded(a netip.Addr) bool {
 
 // remember keeps a claim for a node that is away.
 func (d *desk) remember(s *seat, r elect.Result) {
-	if !s.claims[r.Claim].Remembered {
+	c := s.claims[r.Claim]
+	if !c.Remembered {
 		return
 	}
-	c := d.ledger.claims[s.addr][r.Claim]
 	if d.plan.Absent == nil {
 		d.plan.Absent = map[string][]Claim{}
 	}
 	name := d.nodes[r.Holder].Name
-	d.plan.Absent[name] = append(d.plan.Absent[name], Claim{Addr: s.addr, Epoch: c.Epoch, Fresh: c.fresh})
+	d.plan.Absent[name] = append(d.plan.Absent[name], Claim{Addr: s.addr, Epoch: c.Epoch, Fresh: c.Fresh})
 }
 
 // repeat goes on telling what was heard until the node that has the address has claimed it.
@@ -198,8 +197,8 @@ func (d *desk) repeat(a netip.Addr) {
 func (d *desk) answer(s *seat, c Claim) {
 	say := d.saying(s, Answer)
 	say.Probe = c.Fresh
-	say.Contested = slices.ContainsFunc(s.claims, func(o elect.Claim) bool {
-		return o.Node != d.me && !o.Remembered && s.slate.Fit(o.Node)&elect.Keeps != 0
+	say.Contested = len(s.claims) > 1 && slices.ContainsFunc(s.claims, func(o elect.Claim) bool {
+		return o.Node != d.me && !o.Remembered && d.answers(s, &o)
 	})
 	d.plan.L2[s.addr] = say
 	d.plan.Claims = append(d.plan.Claims, c)

@@ -23,7 +23,7 @@ type Plan struct {
 	// Waiting are the addresses of planned moves that wait for the node that has them to let go, sorted.
 	Waiting []netip.Addr
 	// Successors names, for each node with addresses, who would be the first to take them over: one list for each of some
-	// of its addresses. They are the ones to watch it. A Planner's Update looks again only where a node's claims have changed.
+	// of its addresses. They are the ones to watch it.
 	Successors map[string][][]string
 }
 

@@ -18,7 +18,7 @@ type Planner struct {
 	node     string
 	board    *board
 	services []*Service // by key
-	// successors are those of the last plan, looked for anew where a node's claims have changed.
+	// successors are those of the last plan.
 	successors map[string][][]string
 }
 
@@ -59,15 +59,25 @@ func (p *Planner) make(w World) Plan {
 // Update plans again when nothing has changed but some Services, and which addresses nodes claim. It returns false when that is
 // not enough: then nothing has been done, and Renew or Whole must be called.
 func (p *Planner) Update(own Own, nodes []Node, c Change) (Plan, bool) {
-	if p.board == nil || !p.hear(nodes) {
+	if p.board == nil {
+		return Plan{}, false
+	}
+	claimants, differ, ok := p.hear(nodes)
+	if !ok {
 		return Plan{}, false
 	}
 	p.take(c, func(was, is *Service) {
 		p.board.unseat(was.Key, was.Held)
 		p.board.seat(is)
-		p.fill(was.Held)
-		p.fill(is.Held)
+		differ = append(append(differ, was.Held...), is.Held...)
 	})
+	p.fill(differ)
+	for _, a := range differ {
+		for _, c := range p.board.ledger.claims[a] {
+			claimants = append(claimants, c.Node)
+		}
+	}
+	p.succeed(claimants)
 	out, _ := p.board.plan(own, p.node)
 	out.Successors = p.successors
 	return out, true
@@ -98,37 +108,42 @@ func (p *Planner) find(key types.NamespacedName) (at int, known bool) {
 }
 
 // hear puts the nodes on the board, if they differ in nothing but their claims: what they remember of others and have left to
-// them counts for many addresses.
-func (p *Planner) hear(nodes []Node) bool {
+// them counts for many addresses. It returns whose claims differ, and on which addresses.
+func (p *Planner) hear(nodes []Node) (news []int, differ []netip.Addr, ok bool) {
 	was := p.board.nodes
 	if len(nodes) != len(was) {
-		return false
+		return nil, nil, false
 	}
-	var news []int
 	for i := range nodes {
 		if !was[i].sameButClaims(nodes[i]) {
-			return false
+			return nil, nil, false
 		}
 		if slices.Equal(was[i].Claims, nodes[i].Claims) {
 			continue
 		}
 		if p.board.ledger.hearsay(i) {
-			return false
+			return nil, nil, false
 		}
 		news = append(news, i)
 	}
 	p.board.nodes, p.board.ledger.nodes = nodes, nodes
 	for _, i := range news {
-		p.fill(p.board.ledger.revise(i, was[i].Claims))
+		differ = append(differ, p.board.ledger.revise(i, was[i].Claims)...)
 	}
+	return news, differ, true
+}
+
+// succeed looks anew for the successors of some nodes.
+func (p *Planner) succeed(nodes []int) {
+	slices.Sort(nodes)
 	p.successors = maps.Clone(p.successors)
-	for _, i := range news {
-		delete(p.successors, nodes[i].Name)
-		if of := p.board.successorsOf(nodes[i]); len(of) > 0 {
-			p.successors[nodes[i].Name] = of
+	for _, i := range slices.Compact(nodes) {
+		n := p.board.nodes[i]
+		delete(p.successors, n.Name)
+		if of := p.board.successorsOf(n); len(of) > 0 {
+			p.successors[n.Name] = of
 		}
 	}
-	return true
 }
 
 // sameButClaims tells whether all else that layer 2 is planned from is the same.

@@ -16,7 +16,7 @@ type seat struct {
 	shares []share       // the eldest first
 	slate  *elect.Slate  // nil while nobody can have it
 	place  int           // in the election; meaningless without a slate
-	claims []elect.Claim // as they are elected by
+	claims []elect.Claim // the ledger's
 	heard  bool          // it is left to a node that has it outside of our rules
 }
 
@@ -38,7 +38,7 @@ type share struct {
 //	dns              n2 n3
 //	mail             none                         left out
 func (s *seat) fill(l *ledger) {
-	s.claims, s.slate = l.elects(s.addr), nil
+	s.claims, s.slate = l.claims[s.addr], nil
 	slices.SortStableFunc(s.shares, func(a, b share) int { return elder(*a.service, *b.service) })
 	var served []share
 	for i := range s.shares {

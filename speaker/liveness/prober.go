@@ -29,7 +29,7 @@ type prober struct {
 	inbox   chan arrived
 	readers sync.WaitGroup
 	buffer  [maxPacket + 1]byte
-	last    time.Time // tick
+	last    time.Time // tick; zero while there are none
 }
 
 func newProber(d *Detector) *prober {
@@ -37,7 +37,8 @@ func newProber(d *Detector) *prober {
 }
 
 func (p *prober) run(ctx context.Context) {
-	// Intervals begin when a tick is through: so every request has a whole one to be answered, however late ticks are.
+	// Intervals begin when a tick is through: so every request has a whole one to be answered, however late ticks are. Without
+	// targets there are no ticks.
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	defer p.close()
@@ -47,11 +48,18 @@ func (p *prober) run(ctx context.Context) {
 			return
 		case <-p.d.wake:
 			p.retarget(ctx)
+			if p.last.IsZero() && len(p.targets) > 0 {
+				timer.Reset(0)
+			}
 		case a := <-p.inbox:
 			p.receive(ctx, a)
 		case <-timer.C:
 			p.tick(ctx)
-			timer.Reset(p.d.interval)
+			if len(p.targets) > 0 {
+				timer.Reset(p.d.interval)
+			} else {
+				p.last = time.Time{}
+			}
 		}
 		p.publish(time.Now())
 	}
