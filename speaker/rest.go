@@ -4,8 +4,8 @@ import "time"
 
 const (
 	// Changes of the caches may take one part in share of the time, but are never put off for longer than restAtMost.
-	share      = 25
-	restAtMost = 150 * time.Millisecond
+	share      = 32
+	restAtMost = 160 * time.Millisecond
 	// allowance is the work that passes may do without a rest after a quiet time: a single Service that comes, in two or three
 	// steps, is not kept waiting.
 	allowance = 100 * time.Millisecond

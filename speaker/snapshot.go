@@ -35,7 +35,7 @@ const (
 	snapshotForm = 2
 	// snapshotPause is the least time between two writes; they take one part in snapshotShare of the time at most.
 	snapshotPause = time.Second
-	snapshotShare = 100
+	snapshotShare = 200
 )
 
 // snapshot is what the caches held, for a speaker that is restarted while the API server is away. It holds secrets, and

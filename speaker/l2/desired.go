@@ -55,8 +55,13 @@ func (e Entry) on(name string) bool {
 }
 
 func (e Entry) equal(f Entry) bool {
-	return e.Probe == f.Probe && e.Monitor == f.Monitor && e.Generation == f.Generation && slices.Equal(e.Interfaces, f.Interfaces) &&
+	return e.Probe == f.Probe && e.Monitor == f.Monitor && e.Generation == f.Generation && sameNames(e.Interfaces, f.Interfaces) &&
 		(e.As == nil) == (f.As == nil) && maps.Equal(e.As, f.As)
+}
+
+// sameNames: most entries share one list.
+func sameNames(a, b []string) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
 }
 
 // changes lists the addresses whose entries differ.
