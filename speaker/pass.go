@@ -82,9 +82,8 @@ type passer struct {
 	mind      *mind
 	rest      rest
 	planner   *plan.Planner
-	whole     bool      // the next pass is to look at everything
-	listen    bool      // or at least at what the speakers say
-	gathered  bool      // the planner knows all Services as they were at the last pass
+	gathered  bool      // the API server's objects are known as they were at the last pass; else the next one looks at everything
+	listen    bool      // the next pass is to look at what the speakers say, too
 	looked    time.Time // when what the speakers say was last looked at
 	objects   spec.Objects
 	config    *spec.Snapshot
@@ -121,7 +120,7 @@ func (p *passer) run(ctx context.Context) {
 			continue
 		}
 		if err != nil {
-			p.whole, p.gathered = true, false
+			p.gathered = false
 		}
 		p.wait(ctx, p.judge(ctx, err), p.rest.after(began.Add(took), took))
 	}
@@ -295,8 +294,7 @@ func (p *passer) status(ctx context.Context) v1beta1.SpeakerStatusStatus {
 func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.Plan, ok bool, err error) {
 	change, known := p.gather.some(ctx, f)
 	known = known && p.gathered
-	whole := p.whole || !known
-	if whole {
+	if !known {
 		if err := p.look(ctx); err != nil {
 			return should, false, err
 		}
@@ -306,24 +304,21 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 		return should, false, nil // it could not answer, so it must not say that it does
 	}
 	var services []plan.Service
-	if whole {
-		if services, err = p.read(ctx, known); err != nil {
+	if !known {
+		if services, err = p.read(ctx); err != nil {
 			return should, false, err
 		}
 	}
-	p.hear(ctx, now, whole || p.listen)
-	p.whole, p.listen, p.gathered = false, false, true
+	p.hear(ctx, now, !known || p.listen)
+	p.listen, p.gathered = false, true
 	began := time.Now()
 	w := plan.World{Config: p.config, Services: services, Nodes: p.nodes, Own: plan.Own{Overdue: p.mind.overdue(now)}}
-	switch {
-	case !known:
-		should = p.planner.Whole(w)
-	case whole:
-		should = p.planner.Renew(w, change)
-	default:
+	if known {
 		should = p.update(w, change)
+	} else {
+		should = p.planner.Whole(w)
 	}
-	if whole || p.routes {
+	if !known || p.routes {
 		p.planBGP(ctx)
 	}
 	p.metrics.plan.Observe(time.Since(began).Seconds())
@@ -340,8 +335,8 @@ func (p *passer) update(w plan.World, c plan.Change) plan.Plan {
 	return p.planner.Renew(w, c)
 }
 
-// read takes up all that the API server holds. The Services it returns, if the planner does not know them.
-func (p *passer) read(ctx context.Context, known bool) (services []plan.Service, err error) {
+// read takes up all that the API server holds, and returns the Services.
+func (p *passer) read(ctx context.Context) ([]plan.Service, error) {
 	objects, err := p.gather.config(ctx)
 	if err != nil {
 		return nil, err
@@ -350,10 +345,9 @@ func (p *passer) read(ctx context.Context, known bool) (services []plan.Service,
 	if err != nil {
 		return nil, err
 	}
-	if !known {
-		if services, err = p.gather.services(ctx); err != nil {
-			return nil, err
-		}
+	services, err := p.gather.services(ctx)
+	if err != nil {
+		return nil, err
 	}
 	// The controller reports the problems; a speaker works with what is left.
 	config, _ := spec.Parse(objects)
