@@ -17,13 +17,15 @@ import (
 const DefaultProxyHealth = "127.0.0.1:10256"
 
 const (
-	proxyEvery   = time.Second // between two questions
+	proxyEvery   = time.Second            // between two questions
+	proxyRising  = 100 * time.Millisecond // the same while kube-proxy, or its rules, are still to come
 	proxyTimeout = time.Second
 	// proxyGrace is how long after the start of the speaker silence means that kube-proxy is still to come: after a reboot
 	// both are started together, and kube-proxy needs the API server before it serves anything.
 	proxyGrace = time.Minute
-	// proxySettles is how long after the rules of one IP family those of the other may still be to come: each is written by a
-	// part of its own. Nearly every kube-proxy serves both, whatever the cluster has.
+	// proxySettles is how long the rules may still be to come once kube-proxy tells of them. It does so for each IP family
+	// when the part that writes its rules begins, and again each time that it has written some: a time that moves says that
+	// there are rules, and so does one that is old.
 	proxySettles = 10 * time.Second
 	// proxyPatience is how often in a row kube-proxy must say that it is unhealthy: a node that acquires nothing is no loss
 	// for a second, one that is passed over for a hiccup is.
@@ -36,8 +38,8 @@ const (
 //
 //	kube-proxy                                       it is
 //	200, rules written                               healthy
-//	200, but rules written for no family yet         unhealthy: it says 200 while it starts
-//	200, after that, rules of one family only        unhealthy for ten seconds, unless those of the other come
+//	200, but tells of no family's rules yet          unhealthy: it says 200 while it starts
+//	200, rules of a family may be still to come      waiting, for ten seconds at most
 //	503                                              unhealthy: its rules are late, or the node is about to go
 //	no answer, or none of these                      waiting for a minute after the speaker's start, then unknown
 //
@@ -52,14 +54,20 @@ type dataplane struct {
 	began   time.Time
 	state   atomic.Pointer[plan.Dataplane]
 
-	answered bool      // at least once
-	refusals int       // in a row
-	begins   bool      // it has told of no rules since it was last silent
-	half     time.Time // when it began to tell of the rules of one family; zero if it has told of both since
+	answered bool // at least once
+	refusals int  // in a row
+	rising   rising
+}
+
+// rising is what is known of a kube-proxy since it came up, or since it was first asked.
+type rising struct {
+	since time.Time            // when it first told of rules; zero before
+	first map[string]time.Time // what it said then, for each family
+	done  bool                 // its rules are written
 }
 
 func newDataplane(node, address string, log logr.Logger, changed signal) *dataplane {
-	d := &dataplane{node: node, log: log, changed: changed, now: time.Now, began: time.Now(), begins: true, client: &http.Client{
+	d := &dataplane{node: node, log: log, changed: changed, now: time.Now, began: time.Now(), client: &http.Client{
 		Timeout:   proxyTimeout,
 		Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}, // a kept connection would survive the process that answers
 	}}
@@ -79,16 +87,21 @@ func (d *dataplane) run(ctx context.Context) {
 	if d.url == "" {
 		return
 	}
-	every := time.NewTicker(proxyEvery)
-	defer every.Stop()
 	for {
 		d.take(d.ask(ctx))
 		select {
 		case <-ctx.Done():
 			return
-		case <-every.C:
+		case <-time.After(d.pause()):
 		}
 	}
+}
+
+func (d *dataplane) pause() time.Duration {
+	if d.State() == plan.DataplaneWaiting || d.answered && d.refusals == 0 && !d.rising.done {
+		return proxyRising
+	}
+	return proxyEvery
 }
 
 // take wakes the passes when the state has changed.
@@ -109,7 +122,7 @@ func (d *dataplane) ask(ctx context.Context) plan.Dataplane {
 	}
 	answer, err := d.client.Do(r)
 	if err != nil {
-		d.begins = true
+		d.rising = rising{}
 		return d.silent()
 	}
 	defer func() { _ = answer.Body.Close() }()
@@ -120,10 +133,7 @@ func (d *dataplane) ask(ctx context.Context) plan.Dataplane {
 		return d.silent()
 	}
 	d.answered, d.refusals = true, 0
-	if !d.written(answer) {
-		return plan.DataplaneUnhealthy
-	}
-	return plan.DataplaneHealthy
+	return d.written(answer)
 }
 
 // refused wants to hear it twice from a kube-proxy that was well.
@@ -143,21 +153,44 @@ func (d *dataplane) silent() plan.Dataplane {
 }
 
 // written tells whether a kube-proxy that says it is healthy has written its rules, as far as it tells.
-func (d *dataplane) written(answer *http.Response) bool {
-	var says struct {
-		Healthy *bool                      `json:"healthy"` // since 1.33, together with status
-		Status  map[string]json.RawMessage `json:"status"`  // of the families that have rules
-	}
+func (d *dataplane) written(answer *http.Response) plan.Dataplane {
+	var says proxyHealth
 	err := json.NewDecoder(http.MaxBytesReader(nil, answer.Body, 1<<16)).Decode(&says)
-	began := d.begins
-	d.begins = err == nil && says.Healthy != nil && len(says.Status) == 0
-	switch {
-	case d.begins:
-		return false
-	case len(says.Status) != 1:
-		d.half = time.Time{}
-	case began:
-		d.half = d.now()
+	told := err == nil && says.Healthy != nil
+	if told && len(says.Status) == 0 {
+		d.rising = rising{}
+		return plan.DataplaneUnhealthy
 	}
-	return d.half.IsZero() || d.now().Sub(d.half) >= proxySettles
+	if d.rising.done = d.rising.done || !told || d.rising.over(says, d.now()); !d.rising.done {
+		return plan.DataplaneWaiting
+	}
+	return plan.DataplaneHealthy
+}
+
+// proxyHealth is what kube-proxy says on its page since 1.33. Before, there were no healthy and status.
+type proxyHealth struct {
+	Healthy     *bool     `json:"healthy"`
+	CurrentTime time.Time `json:"currentTime"`
+	Status      map[string]struct {
+		LastUpdated time.Time `json:"lastUpdated"`
+	} `json:"status"`
+}
+
+// over takes what kube-proxy says at a time and tells whether its rules are written: those of both families, for nearly
+// every kube-proxy serves both, whatever the cluster has.
+func (r *rising) over(says proxyHealth, now time.Time) bool {
+	if r.since.IsZero() {
+		r.since, r.first = now, map[string]time.Time{}
+	}
+	written := 0
+	for family, is := range says.Status {
+		first, seen := r.first[family]
+		if !seen {
+			r.first[family], first = is.LastUpdated, is.LastUpdated
+		}
+		if is.LastUpdated.After(first) || says.CurrentTime.Sub(is.LastUpdated) >= proxySettles {
+			written++
+		}
+	}
+	return written >= 2 || now.Sub(r.since) >= proxySettles
 }

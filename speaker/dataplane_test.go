@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,33 +40,54 @@ func asking(t *testing.T, answers ...string) *dataplane {
 	return newDataplane("n1", s.Listener.Addr().String(), l.logger(), newSignal())
 }
 
+// told is an answer of a kube-proxy at second 100 whose parts wrote, or said that they began, at these seconds.
+func told(families map[string]int) string {
+	var parts []string
+	for f, at := range families {
+		parts = append(parts, fmt.Sprintf(`%q:{"lastUpdated":"2026-01-01T00:%02d:%02dZ","healthy":true}`, f, at/60, at%60))
+	}
+	return `200 {"healthy":true,"currentTime":"2026-01-01T00:01:40Z","status":{` + strings.Join(parts, ",") + `}}`
+}
+
 func TestDataplane(t *testing.T) {
 	const (
 		old      = `200 {"lastUpdated":"2026-01-01T00:00:00Z","nodeEligible":true}`
-		synced   = `200 {"healthy":true,"status":{"IPv4":{"lastUpdated":"2026-01-01T00:00:00Z","healthy":true},"IPv6":{"healthy":true}}}`
-		half     = `200 {"healthy":true,"status":{"IPv6":{"lastUpdated":"2026-01-01T00:00:00Z","healthy":true}}}`
 		starting = `200 {"healthy":true,"nodeEligible":true}`
 		late     = `503 {"healthy":false,"status":{"IPv4":{"healthy":false}}}`
 		going    = `503 {"healthy":true,"nodeEligible":false,"status":{"IPv4":{"healthy":true}}}`
 		other    = `200 ok`
 		missing  = `404 -`
 	)
+	var (
+		begun   = told(map[string]int{"IPv4": 98, "IPv6": 98})
+		one     = told(map[string]int{"IPv4": 99, "IPv6": 98})
+		both    = told(map[string]int{"IPv4": 99, "IPv6": 99})
+		half    = told(map[string]int{"IPv6": 98})
+		settled = told(map[string]int{"IPv4": 1, "IPv6": 90})
+		mixed   = told(map[string]int{"IPv4": 1, "IPv6": 91})
+		mixed2  = told(map[string]int{"IPv4": 1, "IPv6": 92})
+		single  = told(map[string]int{"IPv4": 1})
+	)
 	for _, tt := range []struct {
 		name    string
 		answers []string
 		want    []plan.Dataplane
 	}{
-		{"it comes up", []string{"", starting, synced}, []plan.Dataplane{"waiting", "unhealthy", "healthy"}},
-		{"it comes up one family at a time", []string{"", starting, half, half, synced, half}, []plan.Dataplane{"waiting", "unhealthy", "unhealthy", "unhealthy", "healthy", "healthy"}},
-		{"it is found half written", []string{half, synced}, []plan.Dataplane{"unhealthy", "healthy"}},
-		{"it comes back", []string{synced, "", half, synced}, []plan.Dataplane{"healthy", "unknown", "unhealthy", "healthy"}},
+		{"it comes up", []string{"", starting, begun, begun, both, begun}, []plan.Dataplane{"waiting", "unhealthy", "waiting", "waiting", "healthy", "healthy"}},
+		{"it comes up one family at a time", []string{"", starting, half, begun, one, both}, []plan.Dataplane{"waiting", "unhealthy", "waiting", "waiting", "waiting", "healthy"}},
+		{"it is found as it comes up", []string{half, begun, both}, []plan.Dataplane{"waiting", "waiting", "healthy"}},
+		{"it was there long before", []string{settled}, []plan.Dataplane{"healthy"}},
+		{"it has just written", []string{mixed, mixed, mixed2}, []plan.Dataplane{"waiting", "waiting", "healthy"}},
+		{"one family, for now", []string{single, single}, []plan.Dataplane{"waiting", "waiting"}},
+		{"it comes back", []string{settled, "", begun, both}, []plan.Dataplane{"healthy", "unknown", "waiting", "healthy"}},
+		{"it starts anew between two questions", []string{settled, starting, begun, both}, []plan.Dataplane{"healthy", "unhealthy", "waiting", "healthy"}},
 		{"one that does not tell of its rules", []string{old}, []plan.Dataplane{"healthy"}},
 		{"one that says only ok", []string{other}, []plan.Dataplane{"healthy"}},
-		{"late with its rules from the start", []string{late, late, synced}, []plan.Dataplane{"unhealthy", "unhealthy", "healthy"}},
-		{"a hiccup", []string{synced, late, synced, late, synced}, []plan.Dataplane{"healthy", "healthy", "healthy", "healthy", "healthy"}},
-		{"late for good", []string{synced, late, late, late}, []plan.Dataplane{"healthy", "healthy", "unhealthy", "unhealthy"}},
-		{"the node is about to go", []string{synced, going, going}, []plan.Dataplane{"healthy", "healthy", "unhealthy"}},
-		{"it ends", []string{synced, ""}, []plan.Dataplane{"healthy", "unknown"}},
+		{"late with its rules from the start", []string{late, late, settled}, []plan.Dataplane{"unhealthy", "unhealthy", "healthy"}},
+		{"a hiccup", []string{settled, late, settled, late, settled}, []plan.Dataplane{"healthy", "healthy", "healthy", "healthy", "healthy"}},
+		{"late for good", []string{settled, late, late, late}, []plan.Dataplane{"healthy", "healthy", "unhealthy", "unhealthy"}},
+		{"the node is about to go", []string{settled, going, going}, []plan.Dataplane{"healthy", "healthy", "unhealthy"}},
+		{"it ends", []string{settled, ""}, []plan.Dataplane{"healthy", "unknown"}},
 		{"somebody else's server", []string{missing}, []plan.Dataplane{"waiting"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -79,6 +101,17 @@ func TestDataplane(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestDataplanePause: what is still to come is asked for often.
+func TestDataplanePause(t *testing.T) {
+	d := asking(t, "", `200 {"healthy":true}`, told(map[string]int{"IPv4": 99, "IPv6": 99}), told(map[string]int{"IPv4": 1, "IPv6": 1}), "503 no", "503 no", "")
+	for i, want := range []time.Duration{proxyRising, proxyRising, proxyRising, proxyEvery, proxyEvery, proxyEvery, proxyEvery} {
+		d.take(d.ask(t.Context()))
+		if got := d.pause(); got != want {
+			t.Errorf("after answer %d: %s, want %s", i, got, want)
+		}
 	}
 }
 
@@ -105,17 +138,25 @@ func TestDataplaneNobodyAnswers(t *testing.T) {
 	}
 }
 
-// TestDataplaneOfOneFamily: a kube-proxy may serve one family only.
-func TestDataplaneOfOneFamily(t *testing.T) {
-	const one = `200 {"healthy":true,"status":{"IPv4":{"healthy":true}}}`
-	d := asking(t, one, one, one)
-	now := d.began
-	d.now = func() time.Time { return now }
-	for i, want := range []plan.Dataplane{"unhealthy", "unhealthy", "healthy"} {
-		if got := d.ask(t.Context()); got != want {
-			t.Errorf("after %s: %s, want %s", now.Sub(d.began), got, want)
-		}
-		now = d.began.Add(proxySettles - time.Duration(1-i))
+// TestDataplaneSettles: a kube-proxy may serve one family only, and may have written before it was asked.
+func TestDataplaneSettles(t *testing.T) {
+	for name, answer := range map[string]string{
+		"one family":  told(map[string]int{"IPv4": 1}),
+		"not a word":  told(map[string]int{"IPv4": 99, "IPv6": 99}),
+		"no time":     `200 {"healthy":true,"status":{"IPv4":{},"IPv6":{}}}`,
+		"other names": told(map[string]int{"4": 99}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := asking(t, answer, answer, answer)
+			now := d.began
+			d.now = func() time.Time { return now }
+			for i, want := range []plan.Dataplane{"waiting", "waiting", "healthy"} {
+				if got := d.ask(t.Context()); got != want {
+					t.Errorf("after %s: %s, want %s", now.Sub(d.began), got, want)
+				}
+				now = d.began.Add(proxySettles - time.Duration(1-i))
+			}
+		})
 	}
 }
 

@@ -135,7 +135,7 @@ type SpeakerStatusStatus struct {
 	// +optional
 	State string `json:"state,omitempty"`
 	// Dataplane is what kube-proxy on the node says of itself: healthy, unhealthy, waiting (it has not answered since the
-	// speaker started) or unknown (nothing answers).
+	// speaker started, or its rules may be still to come) or unknown (nothing answers).
 	//
 	// +optional
 	Dataplane string `json:"dataplane,omitempty"`
