@@ -130,7 +130,7 @@ test-unit: preflight $(HELM) ## run the tests of single packages, on fakes and i
 	@packages=$$($(UNIT)); go test -race -timeout 10m $$packages
 
 .PHONY: test-alerts
-test-alerts: ## test the alert rules of the chart with Prometheus' own engine
+test-alerts: ## test the chart's alert rules and monitors with Prometheus' own code
 	$(call say,alert rules)
 	@go test -C tools/alerts -timeout 10m ./...
 
