@@ -168,7 +168,7 @@ func testDefence(t *testing.T, s *site, stranger *host) {
 func testHeldByMember(t *testing.T, s *site, d1, d2 *node) {
 	a := netip.MustParseAddr("10.78.0.101")
 	d2.Address("eth0", "10.78.0.101/32")
-	w := s.asker.watch(a)
+	w := s.asker.witness(a)
 	create(s.t, endpoints("held", "d1"))
 	s.wish(speakertest.Service("held", "dup", a.String()))
 	eventually(t, "d2 announces it", func() bool { return slices.Contains(expand(d2.status().Status.L2.Addresses), a) })

@@ -48,7 +48,7 @@ func TestFailback(t *testing.T) {
 		must(t, api.Patch(context.Background(), o, client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"spec":{"failback":%q}}`, f))))
 	}
 
-	w, made := s.asker.watch(a), map[*node]float64{}
+	w, made := s.asker.witness(a), map[*node]float64{}
 	for _, n := range s.nodes {
 		made[n] = n.metric(passesMade)
 	}
@@ -59,13 +59,13 @@ func TestFailback(t *testing.T) {
 	s.owner(a, owner)
 	w.only(owner)
 
-	w = s.asker.watch(a)
+	w = s.asker.witness(a)
 	set(v1beta1.FailbackImmediate)
 	s.owner(a, better)
 	w.moved(owner, better)
 
 	set(v1beta1.FailbackDelayed)
-	w = s.asker.watch(a)
+	w = s.asker.witness(a)
 	label(t, better.Name, "no")
 	label(t, owner.Name, "yes")
 	s.owner(a, owner) // both have been ready for long enough, sooner or later
@@ -93,7 +93,7 @@ func TestBalance(t *testing.T) {
 	eventually(t, "the first has all", func() bool { return first.status().Status.L2.Count == addresses })
 	var watches []*witness
 	for _, a := range all {
-		watches = append(watches, s.asker.watch(a))
+		watches = append(watches, s.asker.witness(a))
 	}
 	create(t, second.Pod())
 	second.start()
@@ -125,8 +125,7 @@ func TestStops(t *testing.T) {
 		t.Helper()
 		owner = s.owner(a, s.nodes...)
 		heir = s.but(owner)[0]
-		w := s.asker.watch(a)
-		eventually(t, "the owner is heard", w.told)
+		w := s.asker.witness(a)
 		mark(owner)
 		if err := owner.Stop(unix.SIGTERM); err != nil {
 			t.Errorf("the speaker of %s ended with %v", owner.Name, err)
@@ -179,7 +178,7 @@ func TestStops(t *testing.T) {
 	})
 	t.Run("restart, API server away", func(t *testing.T) {
 		owner := s.owner(a, s.nodes...)
-		w := s.asker.watch(a)
+		w := s.asker.witness(a)
 		s.api.cut()
 		must(t, owner.Stop(unix.SIGTERM))
 		s.owner(a, owner) // by the other

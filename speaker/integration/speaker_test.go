@@ -244,7 +244,7 @@ func testEdits(t *testing.T, s *site) {
 // hardware address, by another node.
 func testRestart(t *testing.T, s *site, a netip.Addr, signal unix.Signal) {
 	owner := s.owner(a, s.nodes...)
-	w := s.asker.watch(a)
+	w := s.asker.witness(a)
 	if err := owner.Stop(signal); signal == unix.SIGTERM && err != nil {
 		t.Errorf("the speaker of %s ended with %v", owner.Name, err)
 	}
@@ -276,7 +276,7 @@ func testRestart(t *testing.T, s *site, a netip.Addr, signal unix.Signal) {
 func testRestartOfAll(t *testing.T, s *site, a netip.Addr) {
 	owner := s.owner(a, s.nodes...)
 	eventually(t, owner.Name+"'s status tells of the claim", func() bool { return len(owner.status().Status.L2.Claims) > 0 })
-	w := s.asker.watch(a)
+	w := s.asker.witness(a)
 	for _, n := range s.nodes {
 		_ = n.Stop(unix.SIGKILL)
 	}
@@ -310,7 +310,7 @@ func testGone(t *testing.T, s *site, a netip.Addr) {
 	}
 	owner.start()
 	eventually(t, owner.Name+" is ready again", owner.ready)
-	w := s.asker.watch(a)
+	w := s.asker.witness(a)
 	s.owner(a, heir)
 	w.only(heir)
 }
@@ -318,7 +318,7 @@ func testGone(t *testing.T, s *site, a netip.Addr) {
 // testNotReady: what is wrong with a node's kubelet is nothing to its packets.
 func testNotReady(t *testing.T, s *site, a netip.Addr) {
 	owner := s.owner(a, s.nodes...)
-	w := s.asker.watch(a)
+	w := s.asker.witness(a)
 	ready := func(is corev1.ConditionStatus) {
 		o := owner.Object()
 		o.Status.Conditions[0].Status = is
@@ -340,7 +340,7 @@ func testNotReady(t *testing.T, s *site, a netip.Addr) {
 // testDrain gives the address to another node: from the new owner's first word on nobody hears the old hardware address.
 func testDrain(t *testing.T, s *site, a netip.Addr) {
 	owner := s.owner(a, s.nodes...)
-	w := s.asker.watch(a)
+	w := s.asker.witness(a)
 	annotate := func(value string) {
 		o := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: owner.Name}}
 		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"belfry.dev/drain":`+value+`}}}`))

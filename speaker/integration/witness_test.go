@@ -44,6 +44,14 @@ func (h *host) watch(a netip.Addr) *witness {
 	return w
 }
 
+// witness watches an address that is answered, and waits until it is told who does.
+func (h *host) witness(a netip.Addr) *witness {
+	h.t.Helper()
+	w := h.watch(a)
+	eventually(h.t, a.String()+" is answered", w.told)
+	return w
+}
+
 func (w *witness) ask(c *arp.Client, a netip.Addr) {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
