@@ -1,8 +1,13 @@
 package speaker
 
 import (
+	"slices"
+	"sync"
+	"unique"
+
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -36,6 +41,8 @@ const helmRelease = "helm.sh/release.v1"
 // slim is a cache transform. What it drops is big and read by nobody here.
 func slim(o any) (any, error) {
 	switch o := o.(type) {
+	case *corev1.Service:
+		return slimService(o), nil
 	case *discoveryv1.EndpointSlice:
 		return kube.SlimEndpointSlice(o), nil
 	case *corev1.Node:
@@ -46,3 +53,71 @@ func slim(o any) (any, error) {
 	}
 	return kube.Slim(o)
 }
+
+// slimService keeps what a plan is made from: not what the Service wishes for, which the controller has seen to.
+func slimService(o *corev1.Service) *corev1.Service {
+	kept := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: one(o.Namespace), Name: o.Name, UID: o.UID, ResourceVersion: o.ResourceVersion,
+			CreationTimestamp: o.CreationTimestamp, DeletionTimestamp: o.DeletionTimestamp, Labels: o.Labels,
+		},
+		Spec: corev1.ServiceSpec{
+			Type: one(o.Spec.Type), LoadBalancerClass: o.Spec.LoadBalancerClass, IPFamilies: o.Spec.IPFamilies, ClusterIPs: o.Spec.ClusterIPs,
+			ExternalTrafficPolicy: one(o.Spec.ExternalTrafficPolicy), SessionAffinity: one(o.Spec.SessionAffinity),
+		},
+	}
+	if pools, is := o.Annotations[v1beta1.AnnotationAllocatedFrom]; is {
+		kept.Annotations = annotationsOf.from(pools)
+	}
+	if slices.Contains(o.Finalizers, v1beta1.ServiceFinalizer) {
+		kept.Finalizers = finalizers
+	}
+	if len(o.Spec.IPFamilies) > 0 {
+		kept.Spec.ClusterIPs = nil // they tell the families of those that do not say
+	}
+	kept.Spec.Ports = make([]corev1.ServicePort, len(o.Spec.Ports))
+	for i, p := range o.Spec.Ports {
+		kept.Spec.Ports[i] = corev1.ServicePort{Protocol: one(p.Protocol), Port: p.Port}
+	}
+	kept.Status.LoadBalancer.Ingress = make([]corev1.LoadBalancerIngress, len(o.Status.LoadBalancer.Ingress))
+	for i, in := range o.Status.LoadBalancer.Ingress {
+		kept.Status.LoadBalancer.Ingress[i].IP = in.IP
+	}
+	for _, c := range o.Status.Conditions {
+		if c.Type == v1beta1.ConditionAllocated || c.Type == v1beta1.ConditionAnnounced {
+			kept.Status.Conditions = append(kept.Status.Conditions, metav1.Condition{
+				Type: one(c.Type), Status: one(c.Status), LastTransitionTime: c.LastTransitionTime,
+			})
+		}
+	}
+	return kept
+}
+
+var (
+	finalizers    = []string{v1beta1.ServiceFinalizer}
+	annotationsOf = annotations{of: map[string]map[string]string{}}
+)
+
+// annotations are those that slim Services have, for the pools that they name. There are few pools, so Services share them.
+type annotations struct {
+	mu sync.Mutex
+	of map[string]map[string]string
+}
+
+// mostAnnotations bounds what somebody can have kept who writes there whatever comes to mind.
+const mostAnnotations = 1000
+
+func (a *annotations) from(pools string) map[string]string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m, known := a.of[pools]
+	if !known {
+		if m = map[string]string{v1beta1.AnnotationAllocatedFrom: pools}; len(a.of) < mostAnnotations {
+			a.of[pools] = m
+		}
+	}
+	return m
+}
+
+// one lets equal words share one copy.
+func one[T ~string](word T) T { return unique.Make(word).Value() }

@@ -1,6 +1,7 @@
 package speaker
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -60,6 +61,81 @@ func TestSlimSlice(t *testing.T) {
 				t.Error("says something else:", diff)
 			}
 		})
+	}
+}
+
+func TestSlimService(t *testing.T) {
+	now := metav1.Now()
+	type change = func(*corev1.Service)
+	for name, change := range map[string]change{
+		"as it is": func(*corev1.Service) {},
+		"deleted": func(o *corev1.Service) {
+			o.DeletionTimestamp, o.Finalizers = &now, []string{"service.kubernetes.io/load-balancer-cleanup", v1beta1.ServiceFinalizer}
+		},
+		"deleted, and not for us to free": func(o *corev1.Service) { o.DeletionTimestamp, o.Finalizers = &now, []string{"other"} },
+		"of a class":                      func(o *corev1.Service) { o.Spec.LoadBalancerClass = new("other") },
+		"not announced":                   func(o *corev1.Service) { o.Status.Conditions[1].Status = metav1.ConditionFalse },
+		"not marked":                      func(o *corev1.Service) { delete(o.Annotations, v1beta1.AnnotationAllocatedFrom) },
+		"of two pools":                    func(o *corev1.Service) { o.Annotations[v1beta1.AnnotationAllocatedFrom] = "a,b" },
+		"families by cluster IPs":         func(o *corev1.Service) { o.Spec.IPFamilies = nil },
+		"a name among the addresses": func(o *corev1.Service) {
+			o.Annotations[v1beta1.AnnotationAllocatedFrom] = "a,b"
+			o.Status.LoadBalancer.Ingress = append([]corev1.LoadBalancerIngress{{Hostname: "lb.example.com"}}, o.Status.LoadBalancer.Ingress[0])
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			whole := &corev1.Service{
+				ObjectMeta: metav1.ObjectMeta{
+					Namespace: ns, Name: "web", UID: "u", ResourceVersion: "7", CreationTimestamp: now, Labels: map[string]string{"app": "web", spec.ProxyNameLabel: "other"},
+					Annotations: map[string]string{v1beta1.AnnotationAllocatedFrom: "lan", "example.com/notes": "long"},
+				},
+				Spec: corev1.ServiceSpec{
+					Type: corev1.ServiceTypeLoadBalancer, ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal,
+					SessionAffinity: corev1.ServiceAffinityClientIP, ClusterIPs: []string{"10.96.0.1", "fd00:96::1"}, Selector: map[string]string{"app": "web"},
+					IPFamilies: []corev1.IPFamily{corev1.IPv6Protocol, corev1.IPv4Protocol},
+					Ports:      []corev1.ServicePort{{Name: "http", Protocol: corev1.ProtocolTCP, Port: 80, NodePort: 30080}, {Protocol: corev1.ProtocolUDP, Port: 53}},
+				},
+				Status: corev1.ServiceStatus{
+					LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "192.0.2.1", Ports: []corev1.PortStatus{{Port: 80}}}, {IP: "2001:db8::1"}}},
+					Conditions: []metav1.Condition{
+						{Type: v1beta1.ConditionAllocated, Status: metav1.ConditionTrue, LastTransitionTime: now, Message: "long"},
+						{Type: v1beta1.ConditionAnnounced, Status: metav1.ConditionTrue, LastTransitionTime: now, Message: "long"},
+						{Type: "example.com/Other", Status: metav1.ConditionTrue},
+					},
+				},
+			}
+			change(whole)
+			kept := slimmed(t, whole.DeepCopy())
+			for _, classes := range []kube.Classes{kube.DefaultClasses(), {LoadBalancerClass: "other"}} {
+				if announced(classes, kept) != announced(classes, whole) || leaves(classes, kept) != leaves(classes, whole) {
+					t.Errorf("announced and leaving to %v: %t %t, were %t %t", classes,
+						announced(classes, kept), leaves(classes, kept), announced(classes, whole), leaves(classes, whole))
+				}
+			}
+			if isAnnounced(kept) != isAnnounced(whole) {
+				t.Errorf("says of itself %t", isAnnounced(kept))
+			}
+			if diff := cmp.Diff(spec.ParseService(whole), spec.ParseService(kept), equalPrefixes); diff != "" {
+				t.Error("says something else:", diff)
+			}
+			if kept.ResourceVersion != whole.ResourceVersion || kept.Spec.Selector != nil || len(kept.Annotations) > 1 || len(kept.Status.Conditions) > 2 {
+				t.Errorf("kept %v", kept)
+			}
+		})
+	}
+}
+
+// TestAnnotationsAreBounded: whoever may write Services makes no speaker grow.
+func TestAnnotationsAreBounded(t *testing.T) {
+	a := annotations{of: map[string]map[string]string{}}
+	for i := range 2 * mostAnnotations {
+		pools := fmt.Sprint("pool-", i)
+		if got := a.from(pools); got[v1beta1.AnnotationAllocatedFrom] != pools || len(got) != 1 {
+			t.Fatalf("%s: %v", pools, got)
+		}
+	}
+	if len(a.of) != mostAnnotations {
+		t.Errorf("%d are kept", len(a.of))
 	}
 }
 

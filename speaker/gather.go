@@ -48,7 +48,7 @@ func (g gatherer) services(ctx context.Context) ([]plan.Service, error) {
 	}
 	slicesOf := byService(endpoints.Items)
 	clear(g.slices)
-	var services []plan.Service
+	services := make([]plan.Service, 0, len(list.Items))
 	for i := range list.Items {
 		if o := &list.Items[i]; announced(g.classes, o) {
 			s := parse(o, slicesOf[client.ObjectKeyFromObject(o)])

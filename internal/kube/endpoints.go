@@ -22,28 +22,32 @@ func WithClusterIP() labels.Selector {
 // SlimEndpointSlice keeps what spec.ParseEndpoints reads: a hundred alike endpoints on a node are one with a hundred blank
 // addresses.
 func SlimEndpointSlice(o *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
-	kept := &discoveryv1.EndpointSlice{AddressType: o.AddressType, ObjectMeta: metav1.ObjectMeta{
-		Namespace: o.Namespace, Name: o.Name, ResourceVersion: o.ResourceVersion,
-		Labels: map[string]string{discoveryv1.LabelServiceName: o.Labels[discoveryv1.LabelServiceName]},
-	}}
 	type kind struct{ node, ready, serving any }
 	at := map[kind]int{}
+	var kinds []discoveryv1.Endpoint
 	var counts []int
 	for _, e := range o.Endpoints {
 		k := kind{value(e.NodeName), value(e.Conditions.Ready), value(e.Conditions.Serving)}
 		i, seen := at[k]
 		if !seen {
-			i = len(kept.Endpoints)
+			i = len(kinds)
 			at[k], counts = i, append(counts, 0)
-			kept.Endpoints = append(kept.Endpoints, discoveryv1.Endpoint{
+			kinds = append(kinds, discoveryv1.Endpoint{
 				NodeName:   shared(e.NodeName),
-				Conditions: discoveryv1.EndpointConditions{Ready: e.Conditions.Ready, Serving: e.Conditions.Serving},
+				Conditions: discoveryv1.EndpointConditions{Ready: sharedBool(e.Conditions.Ready), Serving: sharedBool(e.Conditions.Serving)},
 			})
 		}
 		counts[i] += max(len(e.Addresses), 1)
 	}
-	count(kept.Endpoints, counts)
-	return kept
+	count(kinds, counts)
+	return &discoveryv1.EndpointSlice{
+		AddressType: discoveryv1.AddressType(*shared((*string)(&o.AddressType))),
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: *shared(&o.Namespace), Name: o.Name, ResourceVersion: o.ResourceVersion,
+			Labels: map[string]string{discoveryv1.LabelServiceName: o.Labels[discoveryv1.LabelServiceName]},
+		},
+		Endpoints: append([]discoveryv1.Endpoint(nil), kinds...), // not more than these
+	}
 }
 
 // count gives each endpoint as many blank addresses as it stands for, none where that is one. All share one array.
@@ -73,4 +77,17 @@ func shared(name *string) *string {
 	}
 	one := unique.Make(*name).Value()
 	return &one
+}
+
+var yes, no = true, false
+
+// sharedBool lets all slices hold the same two.
+func sharedBool(b *bool) *bool {
+	switch {
+	case b == nil:
+		return nil
+	case *b:
+		return &yes
+	}
+	return &no
 }

@@ -125,3 +125,11 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 relabelings:
 - {sourceLabels: [__meta_kubernetes_pod_node_name], targetLabel: node}
 {{- end -}}
+
+{{/* Near its limit a program collects garbage rather than being killed. */}}
+{{- define "belfry.goMemory" -}}
+{{- if ((.resources).limits).memory -}}
+- name: GOMEMLIMIT
+  valueFrom: {resourceFieldRef: {resource: limits.memory}}
+{{- end -}}
+{{- end -}}
