@@ -23,7 +23,7 @@ import (
 func CacheOptions(node, namespace string) cache.Options {
 	own := map[string]cache.Config{namespace: {}}
 	return cache.Options{
-		DefaultTransform:            slim,
+		DefaultTransform:            newSlimmer().slim,
 		ReaderFailOnMissingInformer: true,
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Service{}:            {Field: fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer))},
@@ -38,11 +38,25 @@ func CacheOptions(node, namespace string) cache.Options {
 // helmRelease is the type of the Secrets in which helm keeps releases: up to a megabyte each, and none has a password of ours.
 const helmRelease = "helm.sh/release.v1"
 
+// slimmer knows what slim objects share.
+type slimmer struct {
+	finalizers []string
+	mu         sync.Mutex
+	pools      map[string]map[string]string // the annotations of Services, by the pools that they name
+}
+
+// mostPools bounds what somebody can have kept who writes there whatever comes to mind. There are fewer pools.
+const mostPools = 1000
+
+func newSlimmer() *slimmer {
+	return &slimmer{finalizers: []string{v1beta1.ServiceFinalizer}, pools: map[string]map[string]string{}}
+}
+
 // slim is a cache transform. What it drops is big and read by nobody here.
-func slim(o any) (any, error) {
+func (s *slimmer) slim(o any) (any, error) {
 	switch o := o.(type) {
 	case *corev1.Service:
-		return slimService(o), nil
+		return s.service(o), nil
 	case *discoveryv1.EndpointSlice:
 		return kube.SlimEndpointSlice(o), nil
 	case *corev1.Node:
@@ -54,8 +68,8 @@ func slim(o any) (any, error) {
 	return kube.Slim(o)
 }
 
-// slimService keeps what a plan is made from: not what the Service wishes for, which the controller has seen to.
-func slimService(o *corev1.Service) *corev1.Service {
+// service keeps what a plan is made from: not what the Service wishes for, which the controller has seen to.
+func (s *slimmer) service(o *corev1.Service) *corev1.Service {
 	kept := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: one(o.Namespace), Name: o.Name, UID: o.UID, ResourceVersion: o.ResourceVersion,
@@ -67,10 +81,10 @@ func slimService(o *corev1.Service) *corev1.Service {
 		},
 	}
 	if pools, is := o.Annotations[v1beta1.AnnotationAllocatedFrom]; is {
-		kept.Annotations = annotationsOf.from(pools)
+		kept.Annotations = s.allocatedFrom(pools)
 	}
 	if slices.Contains(o.Finalizers, v1beta1.ServiceFinalizer) {
-		kept.Finalizers = finalizers
+		kept.Finalizers = s.finalizers
 	}
 	if len(o.Spec.IPFamilies) > 0 {
 		kept.Spec.ClusterIPs = nil // they tell the families of those that do not say
@@ -93,27 +107,13 @@ func slimService(o *corev1.Service) *corev1.Service {
 	return kept
 }
 
-var (
-	finalizers    = []string{v1beta1.ServiceFinalizer}
-	annotationsOf = annotations{of: map[string]map[string]string{}}
-)
-
-// annotations are those that slim Services have, for the pools that they name. There are few pools, so Services share them.
-type annotations struct {
-	mu sync.Mutex
-	of map[string]map[string]string
-}
-
-// mostAnnotations bounds what somebody can have kept who writes there whatever comes to mind.
-const mostAnnotations = 1000
-
-func (a *annotations) from(pools string) map[string]string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	m, known := a.of[pools]
+func (s *slimmer) allocatedFrom(pools string) map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, known := s.pools[pools]
 	if !known {
-		if m = map[string]string{v1beta1.AnnotationAllocatedFrom: pools}; len(a.of) < mostAnnotations {
-			a.of[pools] = m
+		if m = map[string]string{v1beta1.AnnotationAllocatedFrom: pools}; len(s.pools) < mostPools {
+			s.pools[pools] = m
 		}
 	}
 	return m

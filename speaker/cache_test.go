@@ -23,7 +23,7 @@ import (
 
 func slimmed[T any](t *testing.T, o T) T {
 	t.Helper()
-	kept, err := slim(o)
+	kept, err := newSlimmer().slim(o)
 	must(t, err)
 	return kept.(T)
 }
@@ -125,17 +125,17 @@ func TestSlimService(t *testing.T) {
 	}
 }
 
-// TestAnnotationsAreBounded: whoever may write Services makes no speaker grow.
-func TestAnnotationsAreBounded(t *testing.T) {
-	a := annotations{of: map[string]map[string]string{}}
-	for i := range 2 * mostAnnotations {
+// TestSharedAnnotationsAreBounded: whoever may write Services makes no speaker grow.
+func TestSharedAnnotationsAreBounded(t *testing.T) {
+	s := newSlimmer()
+	for i := range 2 * mostPools {
 		pools := fmt.Sprint("pool-", i)
-		if got := a.from(pools); got[v1beta1.AnnotationAllocatedFrom] != pools || len(got) != 1 {
+		if got := s.allocatedFrom(pools); got[v1beta1.AnnotationAllocatedFrom] != pools || len(got) != 1 {
 			t.Fatalf("%s: %v", pools, got)
 		}
 	}
-	if len(a.of) != mostAnnotations {
-		t.Errorf("%d are kept", len(a.of))
+	if len(s.pools) != mostPools {
+		t.Errorf("%d are kept", len(s.pools))
 	}
 }
 

@@ -34,7 +34,7 @@ func SlimEndpointSlice(o *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice 
 			at[k], counts = i, append(counts, 0)
 			kinds = append(kinds, discoveryv1.Endpoint{
 				NodeName:   shared(e.NodeName),
-				Conditions: discoveryv1.EndpointConditions{Ready: sharedBool(e.Conditions.Ready), Serving: sharedBool(e.Conditions.Serving)},
+				Conditions: discoveryv1.EndpointConditions{Ready: e.Conditions.Ready, Serving: e.Conditions.Serving},
 			})
 		}
 		counts[i] += max(len(e.Addresses), 1)
@@ -77,17 +77,4 @@ func shared(name *string) *string {
 	}
 	one := unique.Make(*name).Value()
 	return &one
-}
-
-var yes, no = true, false
-
-// sharedBool lets all slices hold the same two.
-func sharedBool(b *bool) *bool {
-	switch {
-	case b == nil:
-		return nil
-	case *b:
-		return &yes
-	}
-	return &no
 }
