@@ -18,7 +18,7 @@ const (
 	mostForAService = 8  // from its creation to the end of its deletion
 	mostForARestart = 8  // of one speaker that is back in time
 	mostForAFlap    = 8  // of one session: down and up again
-	mostForANode    = 24 // that is switched off and on again
+	mostForANode    = 16 // that is switched off and on again
 )
 
 // TestWrites counts what the API server is asked to write, by its own audit log.
