@@ -264,7 +264,6 @@ func TestGracePeriods(t *testing.T) {
 	}
 }
 
-// TestArtifactHub: what the annotations list is what the chart has.
 // TestGoMemory: the runtime knows the container's limit, where there is one.
 func TestGoMemory(t *testing.T) {
 	for set, want := range map[string][2]bool{
@@ -287,6 +286,7 @@ func TestGoMemory(t *testing.T) {
 	}
 }
 
+// TestArtifactHub: what the annotations list is what the chart has.
 func TestArtifactHub(t *testing.T) {
 	var meta struct {
 		AppVersion  string
