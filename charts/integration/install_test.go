@@ -197,8 +197,8 @@ func TestChart(t *testing.T) {
 		c.create(t, []byte(openshift))
 		eventually(t, "the notes", func(context.Context) error {
 			notes := c.helm(t, "upgrade", render.Release, "charts/belfry")
-			for _, want := range []string{"privileged -z belfry-speaker -n belfry-system", "nonroot-v2 -z belfry-controller -n belfry-system"} {
-				if !strings.Contains(notes, "oc adm policy add-scc-to-user "+want) {
+			for _, want := range []string{"privileged -z belfry-speaker", "nonroot-v2 -z belfry-controller", "nonroot-v2 -z belfry-selftest"} {
+				if !strings.Contains(notes, "oc adm policy add-scc-to-user "+want+" -n belfry-system\n") {
 					return fmt.Errorf("they do not tell %q:\n%s", want, notes)
 				}
 			}
