@@ -1,4 +1,5 @@
-// Package render runs the real helm on the chart and the real kustomize on config/, for tests.
+// Package render runs the real helm on the chart and the real kustomize on config/, and finds the blocks of the docs, for
+// tests.
 package render
 
 import (
