@@ -164,7 +164,11 @@ func testChart(t *testing.T, archive []byte, version, repo, prerelease string) {
 // TestChartOfOwnRepository: whoever builds a release of their own gets a chart that pulls their own image.
 func TestChartOfOwnRepository(t *testing.T) {
 	const version, repo = "1.3.0-rc.1", "registry.example.com:5000/belfry"
-	j := &job{root: filepath.Join("..", ".."), out: t.TempDir(), version: version, repo: repo, helm: helm(t)}
+	root := t.TempDir()
+	if err := os.CopyFS(filepath.Join(root, "charts"), os.DirFS(filepath.Join("..", "..", "charts"))); err != nil {
+		t.Fatal(err)
+	}
+	j := &job{root: root, out: t.TempDir(), version: version, repo: repo, helm: helm(t)}
 	if err := j.chart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
