@@ -16,7 +16,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -149,8 +148,9 @@ func (f *speakerFlags) manager() (manager.Manager, error) {
 }
 
 func start(ctx context.Context, mgr manager.Manager, s *speaker.Speaker) error {
+	alive := func(*http.Request) error { return s.Alive() }
 	ready := func(*http.Request) error { return s.Ready() }
-	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("speaker", ready), mgr.Add(s)); err != nil {
+	if err := errors.Join(mgr.AddHealthzCheck("passes", alive), mgr.AddReadyzCheck("speaker", ready), mgr.Add(s)); err != nil {
 		return fmt.Errorf("building the manager: %w", err)
 	}
 	return mgr.Start(ctx)
