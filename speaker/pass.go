@@ -76,6 +76,7 @@ type passer struct {
 	changed   signal
 	dirt      *dirt
 	ready     *atomic.Bool
+	passing   *atomic.Pointer[time.Time] // when the running pass began, nil while none runs
 	farewell  *farewell
 
 	// What the last pass left behind.
@@ -113,7 +114,9 @@ func (p *passer) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		fit := p.settled && p.opened
 		began := time.Now()
+		p.passing.Store(&began)
 		err := p.pass(ctx)
+		p.passing.Store(nil)
 		took := time.Since(began)
 		p.metrics.pass.Observe(took.Seconds())
 		if err == nil && fit && p.takePart() {

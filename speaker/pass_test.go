@@ -167,7 +167,7 @@ func newRig(t *testing.T) *rig {
 		},
 		gather: newGatherer(r.api), dirt: &dirt{}, planner: plan.NewPlanner("n1"), mind: newMind("n1", RestartWindow, holdDown, r.logs.logger()),
 		detector: &fakeDetector{changing: newSignal()}, farewell: newFarewell(), last: map[string]netip.Addr{},
-		group: r.members, announcer: r.wire, routing: r.routers, metrics: m, changed: newSignal(), ready: new(atomic.Bool),
+		group: r.members, announcer: r.wire, routing: r.routers, metrics: m, changed: newSignal(), ready: new(atomic.Bool), passing: new(atomic.Pointer[time.Time]),
 		keys:      func() []string { return nil },
 		dataplane: func() plan.Dataplane { return plan.DataplaneHealthy }, rivals: rivals{},
 		report: func(s v1beta1.SpeakerStatusStatus) { r.reports = append(r.reports, s) }, demand: always(),

@@ -82,11 +82,12 @@ type Speaker struct {
 	metrics   metrics
 	source    *source // o.Client
 	dataplane *dataplane
-	changed   signal      // something in the caches changed
-	dirt      dirt        // what it was
-	dirty     signal      // the snapshot is behind
-	newSecret signal      // the gossip key's Secret may have changed
-	ready     atomic.Bool // the speaker takes part
+	changed   signal                    // something in the caches changed
+	dirt      dirt                      // what it was
+	dirty     signal                    // the snapshot is behind
+	newSecret signal                    // the gossip key's Secret may have changed
+	ready     atomic.Bool               // the speaker takes part
+	passing   atomic.Pointer[time.Time] // when the running pass began, nil while none runs
 }
 
 // New builds a speaker; Start runs it. It fails on a malformed glob in Exclude and on metrics that are registered already.
@@ -145,7 +146,25 @@ func (s *Speaker) newRouting() (*routing, error) {
 // NeedLeaderElection is false: every node has its speaker.
 func (s *Speaker) NeedLeaderElection() bool { return false }
 
-// Ready returns an error until the speaker takes part: caches synced, sockets open, join window over.
+// passMost is how long a pass may take. It reads caches and asks other parts of this program; the API server it asks only
+// while it starts, for a few seconds. So one that takes longer waits for what will never come.
+const passMost = time.Minute
+
+// Alive returns an error while a pass has been running for more than a minute. Restarting the program is the only cure. It
+// is no fault that none runs: nothing has changed, or the speaker still waits for what it needs to begin with.
+func (s *Speaker) Alive() error {
+	began := s.passing.Load()
+	if began == nil {
+		return nil
+	}
+	if took := time.Since(*began); took > passMost {
+		return fmt.Errorf("a pass has been running for %v, more than %v: it hangs", took.Round(time.Second), passMost)
+	}
+	return nil
+}
+
+// Ready returns an error until the speaker takes part: caches synced, sockets open, join window over. It never takes that
+// back: a speaker that has lost the API server or all other speakers goes on with what it knows.
 func (s *Speaker) Ready() error {
 	if !s.ready.Load() {
 		return errors.New("the speaker is starting: caches, sockets or the group are not ready yet")
@@ -268,7 +287,7 @@ func (s *Speaker) passes(group *members.Group, probes *liveness.Detector, bye *f
 	return &passer{
 		o: s.o, keys: keys.digests, group: group, announcer: s.announcer, routing: s.routing, detector: probes, metrics: s.metrics,
 		gather: gatherer{reader: s.o.Client, classes: s.o.Classes, slices: sliceNames{}},
-		report: s.reporter.report, demand: s.reporter.demand, rivals: rivals{}, dataplane: s.dataplane.State, changed: s.changed, dirt: &s.dirt, ready: &s.ready,
+		report: s.reporter.report, demand: s.reporter.demand, rivals: rivals{}, dataplane: s.dataplane.State, changed: s.changed, dirt: &s.dirt, ready: &s.ready, passing: &s.passing,
 		planner: plan.NewPlanner(s.o.Node), farewell: bye, last: map[string]netip.Addr{}, mind: newMind(s.o.Node, cmp.Or(s.o.RestartWindow, RestartWindow), cmp.Or(s.o.HoldDown, holdDown), s.o.Log),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -243,6 +244,41 @@ func TestReporterPausesAndWritesTheNewest(t *testing.T) {
 			t.Errorf("state %s after %d writes, want 4 after 2", got, d.writes.Load())
 		}
 	})
+}
+
+// TestReporterKeepsThePaceOfItsCluster: however much there is to write, the more speakers there are the less often each
+// writes, and not in step with the others.
+func TestReporterKeepsThePaceOfItsCluster(t *testing.T) {
+	for _, tt := range []struct {
+		speakers int32
+		pause    time.Duration
+	}{{1, writePause}, {speakersAtOnce, writePause}, {100, 2 * writePause}, {1000, 20 * writePause}} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk(t, newNode("n1"))
+			var all, writes []time.Time
+			d.wrote = func(error) { all = append(all, time.Now()) }
+			d.during(func() {
+				for i := range 200 { // something new, ten times within each pause
+					s := state(strconv.Itoa(i))
+					s.Members.Alive = tt.speakers
+					d.report(s)
+					elapse(tt.pause / 10)
+				}
+				writes = slices.Clone(all[1:]) // the first makes the object
+			})
+			pauses := map[time.Duration]bool{}
+			for i, at := range writes[1:] {
+				pause := at.Sub(writes[i])
+				pauses[pause] = true
+				if pause < tt.pause || pause > tt.pause+tt.pause/2 {
+					t.Errorf("%d speakers: %v between two writes, want %v and up to half of that more", tt.speakers, pause, tt.pause)
+				}
+			}
+			if len(pauses) < 3 {
+				t.Errorf("%d speakers: %d writes at pauses %v, which do not vary", tt.speakers, len(writes), pauses)
+			}
+		})
+	}
 }
 
 func TestReporterBringsBackWhatOthersTookAway(t *testing.T) {

@@ -16,13 +16,13 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/spec"
 	"github.com/belfry-lb/belfry/speaker"
+	"github.com/belfry-lb/belfry/speaker/l2"
 	"github.com/belfry-lb/belfry/speaker/liveness"
 	"github.com/belfry-lb/belfry/speaker/members"
 )
@@ -74,7 +74,7 @@ func (f *speakerFlags) add(fs *pflag.FlagSet) {
 	fs.Uint16Var(&f.livenessPort, "liveness-port", liveness.DefaultPort, "port (UDP) on which the speakers probe each other, the same on all nodes")
 	fs.DurationVar(&f.restartWindow, "restart-window", speaker.RestartWindow, "addresses wait so long for a speaker that restarts while another node answers in its stead")
 	fs.StringVar(&f.onRestart, "on-restart", string(speaker.StandIn), "what becomes of the addresses when the speaker restarts: stand-in (nothing moves) or handover (they move to other nodes)")
-	fs.StringSliceVar(&f.exclude, "exclude-interfaces", nil, "names or globs of interfaces never to announce on; empty: those of pods and CNIs")
+	fs.StringSliceVar(&f.exclude, "exclude-interfaces", l2.DefaultExclude(), "names or globs of interfaces never to announce on, in place of the default ones, which lead to pods, CNIs and tunnels: repeat those that are still meant")
 	fs.StringVar(&f.proxyHealth, "proxy-health", speaker.DefaultProxyHealth, `ask kube-proxy here, host:port, how it is: a node whose kube-proxy says unhealthy acquires nothing; "0": do not ask`)
 	fs.BoolVar(&f.serviceFinalizer, "service-finalizer", false, "tell about which Services that are being deleted this speaker is silent; set it as the controller's")
 	fs.DurationVar(&f.bgp.WithdrawDelay, "bgp-withdraw-delay", f.bgp.WithdrawDelay, "how long a route of a Service with externalTrafficPolicy: Local outlives its last pod on this node")
@@ -149,8 +149,9 @@ func (f *speakerFlags) manager() (manager.Manager, error) {
 }
 
 func start(ctx context.Context, mgr manager.Manager, s *speaker.Speaker) error {
+	alive := func(*http.Request) error { return s.Alive() }
 	ready := func(*http.Request) error { return s.Ready() }
-	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("speaker", ready), mgr.Add(s)); err != nil {
+	if err := errors.Join(mgr.AddHealthzCheck("passes", alive), mgr.AddReadyzCheck("speaker", ready), mgr.Add(s)); err != nil {
 		return fmt.Errorf("building the manager: %w", err)
 	}
 	return mgr.Start(ctx)

@@ -274,6 +274,29 @@ func replies(a *Announcer, i string, p protocol) float64 {
 	return value(a.metrics.replies(i, p))
 }
 
+// counted lists the interfaces for which there is a series of any metric, sorted.
+func (m *metrics) counted(t *testing.T) []string {
+	t.Helper()
+	r, names := prometheus.NewRegistry(), map[string]bool{}
+	for _, c := range m.all() {
+		r.MustRegister(c)
+	}
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, s := range f.Metric {
+			for _, l := range s.Label {
+				if l.GetName() == "interface" {
+					names[l.GetValue()] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
 func value(c prometheus.Counter) float64 {
 	var m dto.Metric
 	if err := c.Write(&m); err != nil {

@@ -28,12 +28,23 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.arpReplies, m.ndpReplies, m.gratuitous, m.probes, m.conflicts, m.failures} {
+	for _, c := range m.all() {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("registering L2 metrics: %w", err)
 		}
 	}
 	return m, nil
+}
+
+func (m *metrics) all() []*prometheus.CounterVec {
+	return []*prometheus.CounterVec{m.arpReplies, m.ndpReplies, m.gratuitous, m.probes, m.conflicts, m.failures}
+}
+
+// forget drops an interface that is no more.
+func (m *metrics) forget(name string) {
+	for _, v := range m.all() {
+		v.DeletePartialMatch(prometheus.Labels{"interface": name})
+	}
 }
 
 func (m *metrics) replies(name string, p protocol) prometheus.Counter {

@@ -227,6 +227,13 @@ func TestInterfacesComeGoAndChange(t *testing.T) {
 			if diff := cmp.Diff(st.want, apply(t, a, "192.0.2.101", "2001:db8::101").Addresses, equate); diff != "" {
 				t.Errorf("%s: %s", st.name, diff)
 			}
+			var names []string
+			for _, i := range st.set {
+				names = append(names, i.Name)
+			}
+			if diff := cmp.Diff(names, a.metrics.counted(t)); diff != "" {
+				t.Errorf("%s: interfaces that are counted for: %s", st.name, diff)
+			}
 		}
 	})
 }

@@ -40,8 +40,14 @@ func (o *owner) scan(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if known := *o.interfaces.Load(); slices.EqualFunc(known, found, Interface.equal) {
+	known := *o.interfaces.Load()
+	if slices.EqualFunc(known, found, Interface.equal) {
 		return nil
+	}
+	for _, was := range known {
+		if !slices.ContainsFunc(found, func(i Interface) bool { return i.Name == was.Name }) {
+			o.metrics.forget(was.Name)
+		}
 	}
 	o.interfaces.Store(&found)
 	o.tell()
