@@ -329,28 +329,6 @@ func TestGraceIsEnough(t *testing.T) {
 	}
 }
 
-// TestGoMemory: the runtime knows the container's limit, where there is one.
-func TestGoMemory(t *testing.T) {
-	for set, want := range map[string][2]bool{
-		"controller.replicas=2":         {true, true},
-		"controller.resources=null":     {false, true},
-		"speaker.resources.limits=null": {true, false},
-	} {
-		objects := chart(t, set)
-		for i, spec := range []corev1.PodSpec{
-			get[appsv1.Deployment](t, objects, "Deployment", "belfry-controller").Spec.Template.Spec,
-			get[appsv1.DaemonSet](t, objects, "DaemonSet", "belfry-speaker").Spec.Template.Spec,
-		} {
-			has := slices.ContainsFunc(spec.Containers[0].Env, func(e corev1.EnvVar) bool {
-				return e.Name == "GOMEMLIMIT" && e.ValueFrom.ResourceFieldRef.Resource == "limits.memory"
-			})
-			if has != want[i] {
-				t.Errorf("%s: GOMEMLIMIT of %s is set: %t", set, spec.Containers[0].Name, has)
-			}
-		}
-	}
-}
-
 // TestArtifactHub: what the annotations list is what the chart has.
 func TestArtifactHub(t *testing.T) {
 	var meta struct {

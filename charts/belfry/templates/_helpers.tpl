@@ -126,14 +126,6 @@ relabelings:
 - {sourceLabels: [__meta_kubernetes_pod_node_name], targetLabel: node}
 {{- end -}}
 
-{{/* Near its limit a program collects garbage rather than being killed. */}}
-{{- define "belfry.goMemory" -}}
-{{- if ((.resources).limits).memory -}}
-- name: GOMEMLIMIT
-  valueFrom: {resourceFieldRef: {resource: limits.memory}}
-{{- end -}}
-{{- end -}}
-
 {{/*
 The speaker's grace period. The kubelet would kill it in the middle of a goodbye that takes longer: the time for routers to
 turn away, and up to 10 s for the rest: to hand addresses over, and to close the sessions.
