@@ -15,6 +15,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"github.com/belfry-lb/belfry/charts/render"
@@ -176,19 +177,63 @@ func TestSecureMetrics(t *testing.T) {
 	}
 }
 
+// TestMonitors: alerts go by the label node, and nothing is read that is not at this port and path, or not to be had so.
 func TestMonitors(t *testing.T) {
-	objects := chart(t, "metrics.serviceMonitor.enabled=true", "metrics.podMonitor.enabled=true", "metrics.podMonitor.labels.release=mine")
-	for _, component := range []string{"controller", "speaker"} {
-		pods := get[corev1.Service](t, objects, "Service", "belfry-"+component+"-metrics")
-		if pods.Spec.ClusterIP != "None" || !pods.Spec.PublishNotReadyAddresses || pods.Spec.Ports[0].TargetPort.String() != "metrics" {
-			t.Errorf("Service of the %s: %+v", component, pods.Spec)
-		}
-		monitor := get[map[string]any](t, objects, "PodMonitor", "belfry-"+component)
-		if labels := monitor["metadata"].(map[string]any)["labels"].(map[string]any); labels["release"] != "mine" {
-			t.Errorf("labels of the PodMonitor: %v", labels)
-		}
-		get[map[string]any](t, objects, "ServiceMonitor", "belfry-"+component)
+	plain := map[string]any{
+		"interval": "30s", "port": "metrics", "path": "/metrics",
+		"relabelings": []any{map[string]any{"sourceLabels": []any{"__meta_kubernetes_pod_node_name"}, "targetLabel": "node"}},
 	}
+	secure := maps.Clone(plain)
+	secure["scheme"], secure["tlsConfig"] = "https", map[string]any{"insecureSkipVerify": true}
+	secure["bearerTokenFile"] = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+	for _, tt := range []struct {
+		kind, endpoints, set string
+		want                 map[string]any
+	}{
+		{"PodMonitor", "podMetricsEndpoints", "metrics.podMonitor.labels.release=mine,metrics.podMonitor.enabled=true", plain},
+		{"ServiceMonitor", "endpoints", "metrics.serviceMonitor.labels.release=mine,metrics.serviceMonitor.enabled=true", plain},
+		{"ServiceMonitor", "endpoints", "metrics.serviceMonitor.labels.release=mine,metrics.serviceMonitor.enabled=true,metrics.secure=true", secure},
+	} {
+		objects := chart(t, tt.set)
+		for _, component := range []string{"controller", "speaker"} {
+			monitor := unstructured.Unstructured{Object: get[map[string]any](t, objects, tt.kind, "belfry-"+component)}
+			if monitor.GetLabels()["release"] != "mine" {
+				t.Errorf("labels of the %s: %v", tt.kind, monitor.GetLabels())
+			}
+			got, _, err := unstructured.NestedSlice(monitor.Object, "spec", tt.endpoints)
+			if diff := cmp.Diff([]any{tt.want}, got); err != nil || diff != "" {
+				t.Errorf("%s of the %s with %s: %v (-want +got):\n%s", tt.kind, component, tt.set, err, diff)
+			}
+			selects, _, _ := unstructured.NestedStringMap(monitor.Object, "spec", "selector", "matchLabels")
+			if found := monitored(t, objects, tt.kind, component); len(selects) == 0 || !labels.SelectorFromSet(selects).Matches(labels.Set(found)) {
+				t.Errorf("the %s of the %s looks for %v, and would not find %v", tt.kind, component, selects, found)
+			}
+		}
+	}
+}
+
+// monitored returns the labels of what a monitor is to find.
+func monitored(t *testing.T, objects []*unstructured.Unstructured, kind, component string) map[string]string {
+	t.Helper()
+	pod := get[appsv1.Deployment](t, objects, "Deployment", "belfry-controller").Spec.Template
+	if component == "speaker" {
+		pod = get[appsv1.DaemonSet](t, objects, "DaemonSet", "belfry-speaker").Spec.Template
+	}
+	named := slices.ContainsFunc(pod.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.Name == "metrics" })
+	if !named {
+		t.Errorf("no port of the %s is called metrics", component)
+	}
+	if kind == "PodMonitor" {
+		return pod.Labels
+	}
+	s := get[corev1.Service](t, objects, "Service", "belfry-"+component+"-metrics")
+	if p := s.Spec.Ports[0]; s.Spec.ClusterIP != "None" || !s.Spec.PublishNotReadyAddresses || p.Name != "metrics" || p.TargetPort.String() != "metrics" {
+		t.Errorf("Service of the %s: %+v", component, s.Spec)
+	}
+	if !labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(pod.Labels)) {
+		t.Errorf("the Service of the %s selects %v, the Pod has %v", component, s.Spec.Selector, pod.Labels)
+	}
+	return s.Labels
 }
 
 // TestAlertsAndDashboard: what Prometheus and Grafana are given is what stands in files/, whole.
@@ -264,7 +309,26 @@ func TestGracePeriods(t *testing.T) {
 	}
 }
 
-// TestArtifactHub: what the annotations list is what the chart has.
+// TestGraceIsEnough: no drain time is taken that the kubelet would cut short.
+func TestGraceIsEnough(t *testing.T) {
+	for set, words := range map[string]string{
+		"speaker.bgp.drainTime=20s":                                         "",
+		"speaker.bgp.drainTime=20.5s":                                       "speaker.terminationGracePeriodSeconds: 30 is too short for a speaker.bgp.drainTime of 20.5s: give it 31",
+		"speaker.bgp.drainTime=60s":                                         "give it 70",
+		"speaker.bgp.drainTime=1m30s":                                       "give it 100",
+		"speaker.bgp.drainTime=0.5m500ms":                                   "give it 41",
+		"speaker.bgp.drainTime=19999ms":                                     "",
+		"speaker.terminationGracePeriodSeconds=11":                          "speaker.terminationGracePeriodSeconds: 11 is too short for a speaker.bgp.drainTime of 2s: give it 12",
+		"speaker.terminationGracePeriodSeconds=12":                          "",
+		"speaker.terminationGracePeriodSeconds=70,speaker.bgp.drainTime=1m": "",
+	} {
+		_, err := render.Chart(t.Context(), set)
+		if (err == nil) != (words == "") || err != nil && !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v, want an error about %q", set, err, words)
+		}
+	}
+}
+
 // TestGoMemory: the runtime knows the container's limit, where there is one.
 func TestGoMemory(t *testing.T) {
 	for set, want := range map[string][2]bool{
@@ -287,6 +351,7 @@ func TestGoMemory(t *testing.T) {
 	}
 }
 
+// TestArtifactHub: what the annotations list is what the chart has.
 func TestArtifactHub(t *testing.T) {
 	var meta struct {
 		AppVersion  string

@@ -243,6 +243,11 @@ func testPaths(b *bgpScene) {
 		b.through(a, 1, 2, 3)
 		b.answer(a, 80)
 	}
+	for _, r := range lab.Routers() { // as the pages on BGP and BFD tell people to
+		for _, condition := range []string{v1beta1.ConditionEstablished, v1beta1.ConditionWatched} {
+			b.Kubectl("wait", "--for=condition="+condition, "bgppeer/"+r.Name(), "--timeout=60s")
+		}
+	}
 	seen := map[string]bool{}
 	b.Eventually("answers from pods on all nodes", func() error {
 		answer, err := b.get(lab.Client(1), addrs[0], 80)

@@ -64,9 +64,9 @@ func manifests(path, text string) []string {
 		return []string{text}
 	}
 	var found []string
-	for _, block := range regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindAllStringSubmatch(text, -1) {
-		if strings.Contains(block[1], "apiVersion:") && !others.MatchString(block[1]) {
-			found = append(found, block[1])
+	for _, block := range render.Blocks(text, "yaml") {
+		if strings.Contains(block, "apiVersion:") && !others.MatchString(block) {
+			found = append(found, block)
 		}
 	}
 	return found

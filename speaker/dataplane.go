@@ -2,8 +2,9 @@ package speaker
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -16,17 +17,17 @@ import (
 // DefaultProxyHealth is where kube-proxy serves /healthz unless told otherwise.
 const DefaultProxyHealth = "127.0.0.1:10256"
 
+// proxyMetricsPort is where kube-proxy serves its metrics unless told otherwise, on the host where it serves /healthz.
+const proxyMetricsPort = "10249"
+
 const (
 	proxyEvery   = time.Second            // between two questions
-	proxyRising  = 100 * time.Millisecond // the same while kube-proxy, or its rules, are still to come
+	proxyHurry   = 100 * time.Millisecond // the same while kube-proxy, or its rules, may come any moment
 	proxyTimeout = time.Second
 	// proxyGrace is how long after the start of the speaker silence means that kube-proxy is still to come: after a reboot
-	// both are started together, and kube-proxy needs the API server before it serves anything.
+	// both are started together, and kube-proxy needs the API server before it serves anything. So long it is asked in a
+	// hurry, too, and when it has gone.
 	proxyGrace = time.Minute
-	// proxySettles is how long the rules may still be to come once kube-proxy tells of them. It does so for each IP family
-	// when the part that writes its rules begins, and again each time that it has written some: a time that moves says that
-	// there are rules, and so does one that is old.
-	proxySettles = 10 * time.Second
 	// proxyPatience is how often in a row kube-proxy must say that it is unhealthy: a node that acquires nothing is no loss
 	// for a second, one that is passed over for a hiccup is.
 	proxyPatience = 2
@@ -39,13 +40,14 @@ const (
 //	kube-proxy                                       it is
 //	200, rules written                               healthy
 //	200, but tells of no family's rules yet          unhealthy: it says 200 while it starts
-//	200, rules of a family may be still to come      waiting, for ten seconds at most
+//	200, rules of a family still to come             waiting; see rising
 //	503                                              unhealthy: its rules are late, or the node is about to go
 //	no answer, or none of these                      waiting for a minute after the speaker's start, then unknown
 //
 // A health server that does not tell about its rules (kube-proxy before 1.33, replacements) is taken at its word.
 type dataplane struct {
-	url     string // empty: nobody is asked
+	url     string // of /healthz; empty: nobody is asked
+	metrics string // URL; empty: there are none
 	node    string
 	client  *http.Client
 	log     logr.Logger
@@ -54,16 +56,10 @@ type dataplane struct {
 	began   time.Time
 	state   atomic.Pointer[plan.Dataplane]
 
-	answered bool // at least once
-	refusals int  // in a row
+	answered bool      // at least once
+	refusals int       // in a row
+	hurry    time.Time // until then
 	rising   rising
-}
-
-// rising is what is known of a kube-proxy since it came up, or since it was first asked.
-type rising struct {
-	since time.Time            // when it first told of rules; zero before
-	first map[string]time.Time // what it said then, for each family
-	done  bool                 // its rules are written
 }
 
 func newDataplane(node, address string, log logr.Logger, changed signal) *dataplane {
@@ -74,6 +70,10 @@ func newDataplane(node, address string, log logr.Logger, changed signal) *datapl
 	if address != "0" && address != "" {
 		d.url = "http://" + address + "/healthz"
 	}
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		d.metrics = "http://" + net.JoinHostPort(host, proxyMetricsPort) + "/metrics"
+	}
+	d.hurry = d.began.Add(proxyGrace)
 	first := d.silent()
 	d.state.Store(&first)
 	return d
@@ -98,8 +98,8 @@ func (d *dataplane) run(ctx context.Context) {
 }
 
 func (d *dataplane) pause() time.Duration {
-	if d.State() == plan.DataplaneWaiting || d.answered && d.refusals == 0 && !d.rising.done {
-		return proxyRising
+	if !d.rising.done && d.now().Before(d.hurry) {
+		return proxyHurry
 	}
 	return proxyEvery
 }
@@ -116,24 +116,41 @@ func (d *dataplane) take(is plan.Dataplane) {
 }
 
 func (d *dataplane) ask(ctx context.Context) plan.Dataplane {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url, nil)
-	if err != nil {
-		return d.silent()
-	}
-	answer, err := d.client.Do(r)
-	if err != nil {
-		d.rising = rising{}
-		return d.silent()
-	}
-	defer func() { _ = answer.Body.Close() }()
+	status, text, err := d.get(ctx, d.url, 1<<16)
 	switch {
-	case answer.StatusCode == http.StatusServiceUnavailable:
+	case err != nil:
+		d.lose()
+		return d.silent()
+	case status == http.StatusServiceUnavailable:
 		return d.refused()
-	case answer.StatusCode != http.StatusOK:
+	case status != http.StatusOK:
 		return d.silent()
 	}
 	d.answered, d.refusals = true, 0
-	return d.written(answer)
+	return d.written(ctx, text)
+}
+
+// get reads a page of at most so many bytes.
+func (d *dataplane) get(ctx context.Context, url string, most int64) (status int, text []byte, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	answer, err := d.client.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err = io.ReadAll(http.MaxBytesReader(nil, answer.Body, most))
+	return answer.StatusCode, text, err
+}
+
+// lose notes that kube-proxy does not answer.
+func (d *dataplane) lose() {
+	if d.rising.done && !d.rising.lost {
+		d.hurry = d.now().Add(proxyGrace)
+	}
+	d.refusals, d.rising.lost = 0, true
 }
 
 // refused wants to hear it twice from a kube-proxy that was well.
@@ -153,44 +170,34 @@ func (d *dataplane) silent() plan.Dataplane {
 }
 
 // written tells whether a kube-proxy that says it is healthy has written its rules, as far as it tells.
-func (d *dataplane) written(answer *http.Response) plan.Dataplane {
-	var says proxyHealth
-	err := json.NewDecoder(http.MaxBytesReader(nil, answer.Body, 1<<16)).Decode(&says)
-	told := err == nil && says.Healthy != nil
-	if told && len(says.Status) == 0 {
+func (d *dataplane) written(ctx context.Context, text []byte) plan.Dataplane {
+	says, told := parseProxyHealth(text)
+	switch {
+	case !told:
+		d.rising = rising{done: true}
+	case len(says.Status) == 0:
 		d.rising = rising{}
 		return plan.DataplaneUnhealthy
+	default:
+		d.rising.hear(says, d.now())
 	}
-	if d.rising.done = d.rising.done || !told || d.rising.over(says, d.now()); !d.rising.done {
+	if !d.rising.done {
+		d.rising.count(d.counted(ctx))
+	}
+	if !d.rising.done {
 		return plan.DataplaneWaiting
 	}
 	return plan.DataplaneHealthy
 }
 
-// proxyHealth is what kube-proxy says on its page since 1.33. Before, there were no healthy and status.
-type proxyHealth struct {
-	Healthy     *bool     `json:"healthy"`
-	CurrentTime time.Time `json:"currentTime"`
-	Status      map[string]struct {
-		LastUpdated time.Time `json:"lastUpdated"`
-	} `json:"status"`
-}
-
-// over takes what kube-proxy says at a time and tells whether its rules are written: those of both families, for nearly
-// every kube-proxy serves both, whatever the cluster has.
-func (r *rising) over(says proxyHealth, now time.Time) bool {
-	if r.since.IsZero() {
-		r.since, r.first = now, map[string]time.Time{}
+// counted returns what kube-proxy counts, nil where it does not tell.
+func (d *dataplane) counted(ctx context.Context) []byte {
+	if d.metrics == "" {
+		return nil
 	}
-	written := 0
-	for family, is := range says.Status {
-		first, seen := r.first[family]
-		if !seen {
-			r.first[family], first = is.LastUpdated, is.LastUpdated
-		}
-		if is.LastUpdated.After(first) || says.CurrentTime.Sub(is.LastUpdated) >= proxySettles {
-			written++
-		}
+	status, text, err := d.get(ctx, d.metrics, 1<<22)
+	if err != nil || status != http.StatusOK {
+		return nil
 	}
-	return written >= 2 || now.Sub(r.since) >= proxySettles
+	return text
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,8 +19,22 @@ import (
 // asking returns a dataplane that asks a server which gives these answers in turn: a status and a body, or "" for none.
 func asking(t *testing.T, answers ...string) *dataplane {
 	t.Helper()
-	n := 0
+	return askingBoth(t, nil, answers...)
+}
+
+// askingBoth is asking where there are metrics, too: one page for each question, "" for none.
+func askingBoth(t *testing.T, metrics []string, answers ...string) *dataplane {
+	t.Helper()
+	var mu sync.Mutex
+	n, counted := 0, 0
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.URL.Path == "/metrics" && counted < len(metrics) {
+			_, _ = w.Write([]byte(metrics[counted]))
+			counted++
+			return
+		}
 		if r.URL.Path != "/healthz" {
 			t.Errorf("asked for %s", r.URL.Path)
 		}
@@ -37,7 +52,11 @@ func asking(t *testing.T, answers ...string) *dataplane {
 	}))
 	t.Cleanup(s.Close)
 	l := &logbook{}
-	return newDataplane("n1", s.Listener.Addr().String(), l.logger(), newSignal())
+	d := newDataplane("n1", s.Listener.Addr().String(), l.logger(), newSignal())
+	if d.metrics = ""; metrics != nil {
+		d.metrics = s.URL + "/metrics"
+	}
+	return d
 }
 
 // told is an answer of a kube-proxy at second 100 whose parts wrote, or said that they began, at these seconds.
@@ -66,6 +85,9 @@ func TestDataplane(t *testing.T) {
 		settled = told(map[string]int{"IPv4": 1, "IPv6": 90})
 		mixed   = told(map[string]int{"IPv4": 1, "IPv6": 91})
 		mixed2  = told(map[string]int{"IPv4": 1, "IPv6": 92})
+		half2   = told(map[string]int{"IPv6": 99})
+		both3   = told(map[string]int{"IPv4": 100, "IPv6": 100})
+		both4   = told(map[string]int{"IPv4": 100, "IPv6": 102})
 		single  = told(map[string]int{"IPv4": 1})
 	)
 	for _, tt := range []struct {
@@ -78,7 +100,12 @@ func TestDataplane(t *testing.T) {
 		{"it is found as it comes up", []string{half, begun, both}, []plan.Dataplane{"waiting", "waiting", "healthy"}},
 		{"it was there long before", []string{settled}, []plan.Dataplane{"healthy"}},
 		{"it has just written", []string{mixed, mixed, mixed2}, []plan.Dataplane{"waiting", "waiting", "healthy"}},
-		{"one family, for now", []string{single, single}, []plan.Dataplane{"waiting", "waiting"}},
+		{"one family, for long", []string{single}, []plan.Dataplane{"healthy"}},
+		{"one family, for now", []string{half, half}, []plan.Dataplane{"waiting", "waiting"}},
+		{"it writes one family before the other says that it begins", []string{half, half2, both, both3}, []plan.Dataplane{"waiting", "waiting", "waiting", "healthy"}},
+		{"it does not answer for a moment", []string{settled, "", settled}, []plan.Dataplane{"healthy", "unknown", "healthy"}},
+		{"it writes rules and does not answer for a moment", []string{both, both3, "", both4}, []plan.Dataplane{"waiting", "healthy", "unknown", "healthy"}},
+		{"its clock is set back", []string{both, mixed}, []plan.Dataplane{"waiting", "healthy"}},
 		{"it comes back", []string{settled, "", begun, both}, []plan.Dataplane{"healthy", "unknown", "waiting", "healthy"}},
 		{"it starts anew between two questions", []string{settled, starting, begun, both}, []plan.Dataplane{"healthy", "unhealthy", "waiting", "healthy"}},
 		{"one that does not tell of its rules", []string{old}, []plan.Dataplane{"healthy"}},
@@ -104,14 +131,76 @@ func TestDataplane(t *testing.T) {
 	}
 }
 
-// TestDataplanePause: what is still to come is asked for often.
+// TestDataplaneCounts: kube-proxy's metrics say at once what its page says only when something changes.
+func TestDataplaneCounts(t *testing.T) {
+	const (
+		queued = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family=\"IPv4\"} 1.7e+09\nkubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family=\"IPv6\"} 1.7e+09\n"
+		v4     = "kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family=\"IPv4\"} 1.7e+09\n"
+		v6     = "kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family=\"IPv6\"} 1.7e+09\n"
+		others = "# TYPE go_goroutines gauge\ngo_goroutines 7\n"
+	)
+	young, old := told(map[string]int{"IPv4": 99, "IPv6": 99}), told(map[string]int{"IPv4": 1, "IPv6": 1})
+	for _, tt := range []struct {
+		name    string
+		metrics []string
+		answers []string
+		want    []plan.Dataplane
+	}{
+		{"it has just written", []string{queued + v4 + v6}, []string{young}, []plan.Dataplane{"healthy"}},
+		{"it has written long ago", []string{queued + v4 + v6}, []string{old}, []plan.Dataplane{"healthy"}},
+		{"one family is missing", []string{queued, queued + v6, queued + v4 + v6}, []string{young, young, young}, []plan.Dataplane{"waiting", "waiting", "healthy"}},
+		{"it has begun long ago and cannot write", []string{queued, queued}, []string{old, old}, []plan.Dataplane{"waiting", "waiting"}},
+		{"one family", []string{queued + v4}, []string{told(map[string]int{"IPv4": 1})}, []plan.Dataplane{"healthy"}},
+		{"one family, for now", []string{queued + v4}, []string{told(map[string]int{"IPv4": 99})}, []plan.Dataplane{"waiting"}},
+		{"somebody else's", []string{others, others}, []string{young, old}, []plan.Dataplane{"waiting", "healthy"}},
+		{"nobody is asked once it is known", []string{queued + v4 + v6}, []string{young, young, young}, []plan.Dataplane{"healthy", "healthy", "healthy"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := askingBoth(t, tt.metrics, tt.answers...)
+			var got []plan.Dataplane
+			for range tt.answers {
+				got = append(got, d.ask(t.Context()))
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestDataplanePause: what is still to come is asked for often, though not for ever.
 func TestDataplanePause(t *testing.T) {
-	d := asking(t, "", `200 {"healthy":true}`, told(map[string]int{"IPv4": 99, "IPv6": 99}), told(map[string]int{"IPv4": 1, "IPv6": 1}), "503 no", "503 no", "")
-	for i, want := range []time.Duration{proxyRising, proxyRising, proxyRising, proxyEvery, proxyEvery, proxyEvery, proxyEvery} {
-		d.take(d.ask(t.Context()))
-		if got := d.pause(); got != want {
-			t.Errorf("after answer %d: %s, want %s", i, got, want)
-		}
+	young, old := told(map[string]int{"IPv4": 99, "IPv6": 99}), told(map[string]int{"IPv4": 1, "IPv6": 1})
+	for _, tt := range []struct {
+		name    string
+		answers []string
+		after   time.Duration // before the last answer
+		want    time.Duration
+	}{
+		{"none yet", []string{""}, 0, proxyHurry},
+		{"none for a minute", []string{"", ""}, proxyGrace, proxyEvery},
+		{"it starts", []string{`200 {"healthy":true}`}, 0, proxyHurry},
+		{"it begins", []string{young}, 0, proxyHurry},
+		{"it has written", []string{old}, 0, proxyEvery},
+		{"it is late", []string{old, "503 no", "503 no"}, 0, proxyEvery},
+		{"it has gone", []string{old, ""}, 10 * proxyGrace, proxyEvery},
+		{"it is back, and begins", []string{old, "503 no", "", young}, 0, proxyHurry},
+		{"somebody else's server", []string{"404 -", "404 -"}, proxyGrace, proxyEvery},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := asking(t, tt.answers...)
+			now := d.began
+			d.now = func() time.Time { return now }
+			for i := range tt.answers {
+				if i == len(tt.answers)-1 {
+					now = now.Add(tt.after)
+				}
+				d.take(d.ask(t.Context()))
+			}
+			if got := d.pause(); got != tt.want {
+				t.Errorf("%s, want %s", got, tt.want)
+			}
+		})
 	}
 }
 
@@ -141,7 +230,7 @@ func TestDataplaneNobodyAnswers(t *testing.T) {
 // TestDataplaneSettles: a kube-proxy may serve one family only, and may have written before it was asked.
 func TestDataplaneSettles(t *testing.T) {
 	for name, answer := range map[string]string{
-		"one family":  told(map[string]int{"IPv4": 1}),
+		"one family":  told(map[string]int{"IPv4": 99}),
 		"not a word":  told(map[string]int{"IPv4": 99, "IPv6": 99}),
 		"no time":     `200 {"healthy":true,"status":{"IPv4":{},"IPv6":{}}}`,
 		"other names": told(map[string]int{"4": 99}),

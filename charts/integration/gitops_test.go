@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -31,11 +30,11 @@ func block(t *testing.T, mark string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile("(?ms)^```yaml " + mark + "\n(.*?)^```").FindSubmatch(b)
-	if m == nil {
+	blocks := render.Blocks(string(b), "yaml "+mark)
+	if len(blocks) == 0 {
 		t.Fatalf("docs/install.md has no block %q", mark)
 	}
-	return m[1]
+	return []byte(blocks[0])
 }
 
 // page returns the objects of a block.

@@ -190,6 +190,7 @@ func TestChart(t *testing.T) {
 	t.Run("an upgrade changes values", func(t *testing.T) {
 		c.helm(t, "upgrade", render.Release, "charts/belfry", "--set", "speaker.failover=fast")
 	})
+	t.Run("the notes go by the values", func(t *testing.T) { testNotes(t, c, notes) })
 	t.Run("on OpenShift the notes tell of its constraints", func(t *testing.T) {
 		if strings.Contains(notes, "add-scc-to-user") {
 			t.Error("they do elsewhere, too")
@@ -197,8 +198,8 @@ func TestChart(t *testing.T) {
 		c.create(t, []byte(openshift))
 		eventually(t, "the notes", func(context.Context) error {
 			notes := c.helm(t, "upgrade", render.Release, "charts/belfry")
-			for _, want := range []string{"privileged -z belfry-speaker -n belfry-system", "nonroot-v2 -z belfry-controller -n belfry-system"} {
-				if !strings.Contains(notes, "oc adm policy add-scc-to-user "+want) {
+			for _, want := range []string{"privileged -z belfry-speaker", "nonroot-v2 -z belfry-controller", "nonroot-v2 -z belfry-selftest"} {
+				if !strings.Contains(notes, "oc adm policy add-scc-to-user "+want+" -n belfry-system\n") {
 					return fmt.Errorf("they do not tell %q:\n%s", want, notes)
 				}
 			}
@@ -216,6 +217,37 @@ func TestChart(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// testNotes looks at what the values change in the notes, which by default are those given.
+func testNotes(t *testing.T, c *cluster, byDefault string) {
+	example, quick := "kubectl apply -f - <<EOF", "makes a pool of 192.168.1.240/28 and announces it"
+	label, every := "kubectl get ipaddresspools,l2advertisements -l "+v1beta1.LabelQuickstart, "Then every Service of type LoadBalancer gets one"
+	some := "Then every Service of type LoadBalancer with loadBalancerClass example.com/mine gets one"
+	for _, tt := range []struct {
+		set      string
+		has, not []string
+	}{
+		{"", []string{example, every}, []string{quick, label}},
+		{"quickstart.addresses=192.168.1.240/28", []string{quick, label, every}, []string{example}},
+		{"handleUnclassed=false,loadBalancerClass=example.com/mine", []string{example, some}, []string{quick, label, every}},
+	} {
+		notes := byDefault
+		if tt.set != "" {
+			notes = c.helm(t, "upgrade", render.Release, "charts/belfry", "--dry-run=server", "--set", tt.set)
+			_, notes, _ = strings.Cut(notes, "\nNOTES:\n")
+		}
+		for _, want := range append(tt.has, "helm test belfry --namespace belfry-system --logs") {
+			if !strings.Contains(notes, want) {
+				t.Errorf("with %q they do not tell %q:\n%s", tt.set, want, notes)
+			}
+		}
+		for _, stray := range tt.not {
+			if strings.Contains(notes, stray) {
+				t.Errorf("with %q they tell %q:\n%s", tt.set, stray, notes)
+			}
+		}
+	}
 }
 
 func testOwnStatus(t *testing.T, c *cluster) {

@@ -15,9 +15,10 @@ const idle = 15 * time.Second
 // What the product promises about writes to the API server, whatever the number of nodes and Services, Leases and Events left
 // out.
 const (
-	mostForAService = 8 // from its creation to the end of its deletion
-	mostForARestart = 8 // of one speaker that is back in time
-	mostForAFlap    = 8 // of one session: down and up again
+	mostForAService = 8  // from its creation to the end of its deletion
+	mostForARestart = 8  // of one speaker that is back in time
+	mostForAFlap    = 8  // of one session: down and up again
+	mostForANode    = 16 // that is switched off and on again
 )
 
 // TestWrites counts what the API server is asked to write, by its own audit log.
@@ -33,6 +34,7 @@ func TestWrites(t *testing.T) {
 	t.Run("life of a Service", func(t *testing.T) { testLife(harness.NewScene(t, stage, patience)) })
 	t.Run("restart of a speaker", func(t *testing.T) { testRestart(harness.NewScene(t, stage, patience)) })
 	t.Run("flap of a session", func(t *testing.T) { testFlap(harness.NewScene(t, stage, patience)) })
+	t.Run("restart of a node", func(t *testing.T) { testNodeRestart(harness.NewScene(t, stage, patience)) })
 }
 
 // begin begins to count.
@@ -94,4 +96,23 @@ func testRestart(s *harness.Scene) {
 		"--selector", "app.kubernetes.io/component=speaker", "--field-selector", fmt.Sprintf("spec.nodeName=n%d", node))
 	s.Must(another(s.Ctx))
 	l.end(s, mostForARestart)
+}
+
+// testNodeRestart counts while the node that announces an address loses its power, another takes over, and the node comes back.
+func testNodeRestart(s *harness.Scene) {
+	a := s.Addresses("stays", 1)[0]
+	node := s.Owner(a)
+	another := s.NextSpeaker(node)
+	l := begin(s)
+	s.Must(s.Lab.KillNode(s.Ctx, node))
+	s.Eventually("another node to announce it", func() error {
+		if now := s.Owner(a); now == node {
+			return fmt.Errorf("n%d does", now)
+		}
+		return nil
+	})
+	s.AnnouncedByOwner("stays", a)
+	s.Must(s.Lab.StartNode(s.Ctx, node))
+	s.Must(another(s.Ctx))
+	l.end(s, mostForANode)
 }

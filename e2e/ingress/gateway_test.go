@@ -1,13 +1,16 @@
 package ingress
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -129,6 +132,27 @@ func TestGateway(t *testing.T) {
 		t.Errorf("the Gateway's Service has %s, want %s of its pool", addrs[0], want)
 	}
 	s.routed(addrs[0])
+	inTheDocs(s.ctx, t)
+}
+
+// inTheDocs has the API server read the Gateway that the documentation shows.
+func inTheDocs(ctx context.Context, t *testing.T) {
+	t.Helper()
+	root, err := render.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(root, "docs", "addresses.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile("(?s)```yaml\n(apiVersion: gateway\\.networking\\.k8s\\.io/.*?)```").FindSubmatch(page)
+	if shown == nil {
+		t.Fatal("docs/addresses.md shows no Gateway any more")
+	}
+	if _, err := harness.Kubectl(ctx, lab, bytes.NewReader(shown[1]), "apply", "--dry-run=server", "--validate=strict", "-f", "-"); err != nil {
+		t.Error(err)
+	}
 }
 
 func gateway(ctx context.Context) (*unstructured.Unstructured, error) {

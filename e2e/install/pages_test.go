@@ -23,7 +23,7 @@ const long = 12 * time.Minute
 
 // pages are run one after the other, on a cluster with the Service web; what leaves a node drained comes last.
 var pages = []string{
-	"addresses.md", "layer2.md", "bfd.md", "bgp.md", "bgp/routers.md", "bgp/troubleshooting.md", "kubectl-belfry.md", "monitoring.md",
+	"addresses.md", "migrate-from-metallb.md", "layer2.md", "bfd.md", "bgp.md", "bgp/routers.md", "bgp/troubleshooting.md", "kubectl-belfry.md", "monitoring.md",
 	"bgp/drain.md", "operations.md",
 }
 

@@ -45,7 +45,7 @@ func TestQuickstartPage(t *testing.T) {
 }
 
 // blocksOf returns the shell commands of a page, block by block.
-func blocksOf(t *testing.T, page string) (blocks []string) {
+func blocksOf(t *testing.T, page string) []string {
 	t.Helper()
 	root, err := render.Root()
 	if err != nil {
@@ -55,10 +55,7 @@ func blocksOf(t *testing.T, page string) (blocks []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```").FindAllStringSubmatch(string(text), -1) {
-		blocks = append(blocks, b[1])
-	}
-	return blocks
+	return render.Blocks(string(text), "sh")
 }
 
 // run runs a block of commands in the root of the repository; a command that fails fails the test.

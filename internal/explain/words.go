@@ -206,8 +206,12 @@ func ofNodes() map[spec.Reason]Words {
 			"Look at the node: it has no power, or its network is cut.",
 		},
 		plan.ReasonDataplane: {
-			"kube-proxy on the node says that it is not healthy, or is still to come",
+			"kube-proxy on the node says that it is not healthy",
 			"Look at kube-proxy on the node: curl 127.0.0.1:10256/healthz there says what it says.",
+		},
+		plan.ReasonDataplaneWaiting: {
+			"kube-proxy on the node has not written its rules yet, or does not run yet",
+			"Wait some seconds; if it stays, look at kube-proxy on the node: kubectl logs of its Pod says why it writes no rules.",
 		},
 		plan.ReasonNotSelected: {
 			"no advertisement of the address selects the node",

@@ -271,6 +271,12 @@ func TestSessions(t *testing.T) {
 			w.BGP.Told = map[netip.Prefix]bool{netip.MustParsePrefix("192.0.2.10/32"): true}
 		}, "Up"},
 		{"not ready", nil, func(w *World) { w.Nodes[0].Node.Ready = false }, "Up"},
+		{"without rules yet", nil, func(w *World) { w.Nodes[0].Dataplane = DataplaneWaiting }, "Down DataplaneWaiting"},
+		{"with routes, of a kube-proxy that starts anew", nil, func(w *World) {
+			w.Nodes[0].Dataplane = DataplaneWaiting
+			w.BGP.Told = map[netip.Prefix]bool{netip.MustParsePrefix("192.0.2.10/32"): true}
+		}, "Up"},
+		{"with a kube-proxy that is ill", nil, func(w *World) { w.Nodes[0].Dataplane = DataplaneUnhealthy }, "Up"},
 		{"not selected", func(o *spec.Objects) {
 			o.BGPPeers[0].Spec.NodeSelectors = []metav1.LabelSelector{{MatchLabels: map[string]string{"name": "n2"}}}
 		}, nil, "none"},

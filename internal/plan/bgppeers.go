@@ -63,7 +63,8 @@ func duplicate(seen map[spec.Session]string, name string, s spec.Session) *spec.
 //
 //	may acquire                                  Up
 //	draining, excluded                           Draining
-//	starting, told nothing yet                   Down: the router shall not hear half of what there is
+//	starting, or kube-proxy's rules still to come,
+//	and told nothing yet                         Down: the router shall not hear half of what there is
 //	Node not Ready, or whatever else is wrong    Up, and nothing new is told
 func (n Node) mode(own OwnBGP) (Mode, spec.Reason) {
 	if n.Excluded || n.Draining {
@@ -72,8 +73,11 @@ func (n Node) mode(own OwnBGP) (Mode, spec.Reason) {
 		}
 		return Draining, ReasonDraining
 	}
-	if reason := n.canAcquire(); (reason == ReasonNoSpeaker || reason == ReasonSpeakerNotReady) && len(own.Told) == 0 {
-		return Down, reason
+	switch reason := n.canAcquire(); reason {
+	case ReasonNoSpeaker, ReasonSpeakerNotReady, ReasonDataplaneWaiting:
+		if len(own.Told) == 0 {
+			return Down, reason
+		}
 	}
 	return Up, ""
 }

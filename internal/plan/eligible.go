@@ -106,8 +106,10 @@ func (n Node) canAcquire() spec.Reason {
 		return ReasonExcluded
 	case n.Draining:
 		return ReasonDraining
-	case n.Dataplane == DataplaneUnhealthy, n.Dataplane == DataplaneWaiting:
+	case n.Dataplane == DataplaneUnhealthy:
 		return ReasonDataplane
+	case n.Dataplane == DataplaneWaiting:
+		return ReasonDataplaneWaiting
 	}
 	return ""
 }

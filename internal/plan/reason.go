@@ -34,8 +34,10 @@ const (
 	ReasonExcluded spec.Reason = "NodeExcluded"
 	// ReasonDraining: the Node is being drained.
 	ReasonDraining spec.Reason = "NodeDraining"
-	// ReasonDataplane: kube-proxy on the node says that it is not healthy, or is still to come.
+	// ReasonDataplane: kube-proxy on the node says that it is not healthy.
 	ReasonDataplane spec.Reason = "DataplaneUnhealthy"
+	// ReasonDataplaneWaiting: kube-proxy on the node, or its rules, are still to come, and another node's are there.
+	ReasonDataplaneWaiting spec.Reason = "DataplaneWaiting"
 	// ReasonNoLocalEndpoint: externalTrafficPolicy is Local and the node has no pod of the Service.
 	ReasonNoLocalEndpoint spec.Reason = "NoLocalEndpoint"
 	// ReasonNoInterface: none of the advertisement's interfaces exists on the node, is up and has an address of the family.

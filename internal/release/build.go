@@ -10,14 +10,18 @@ import (
 	"strings"
 )
 
+// buildFlags are those with which `go build` makes what is released, for a version without a v. The Dockerfile has the same.
+func buildFlags(version string) []string {
+	return []string{"-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.version=v" + version}
+}
+
 // build compiles a package of the sources for a platform ("linux/arm64") into a static program.
 func (j *job) build(ctx context.Context, pkg, platform, to string) error {
 	system, arch, found := strings.Cut(platform, "/")
 	if !found {
 		return fmt.Errorf("platform %q: want one like linux/amd64", platform)
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
-		"-ldflags", "-s -w -buildid= -X main.version=v"+j.version, "-o", to, pkg)
+	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build"}, buildFlags(strings.TrimPrefix(j.version, "v"))...), "-o", to, pkg)...)
 	cmd.Dir = j.root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+system, "GOARCH="+arch, "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {

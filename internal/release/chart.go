@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -31,6 +32,9 @@ func (j *job) chart(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("reading the packed chart: %w", err)
 		}
+		if err := j.stamp(entries); err != nil {
+			return err
+		}
 		slices.SortStableFunc(entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
 		again, err := tarball(j.created(), entries...)
 		if err != nil {
@@ -39,6 +43,24 @@ func (j *job) chart(ctx context.Context) error {
 		_, err = j.write(name, again)
 		return err
 	})
+}
+
+// stamp makes the files of the packed chart say what helm does not: the image of this release, and whether it is one to try.
+func (j *job) stamp(entries []entry) error {
+	name, quoted := regexp.QuoteMeta(repository), strconv.Quote(strconv.FormatBool(strings.Contains(j.version, "-")))
+	for _, edit := range []struct{ file, was, now string }{
+		{"Chart.yaml", `artifacthub.io/prerelease: .*`, "artifacthub.io/prerelease: " + quoted},
+		{"Chart.yaml", `image: ` + name + `:\S+`, "image: " + j.repo + ":" + j.version},
+		{"values.yaml", `repository: ` + name + `\b`, "repository: " + j.repo},
+	} {
+		i := slices.IndexFunc(entries, func(e entry) bool { return e.name == "belfry/"+edit.file })
+		was := regexp.MustCompile(edit.was)
+		if i < 0 || !was.Match(entries[i].data) {
+			return fmt.Errorf("the chart's %s says nothing like %q", edit.file, edit.was)
+		}
+		entries[i].data = was.ReplaceAllLiteral(entries[i].data, []byte(edit.now))
+	}
+	return nil
 }
 
 var versionLine = regexp.MustCompile(`(?m)^appVersion: (\S+)$`)
@@ -55,7 +77,7 @@ func (j *job) manifests() error {
 		return errors.New("charts/belfry/Chart.yaml has no appVersion")
 	}
 	was := string(m[1])
-	text := strings.ReplaceAll(string(install), "image: ghcr.io/belfry-lb/belfry:"+was, "image: "+j.repo+":"+j.version)
+	text := strings.ReplaceAll(string(install), "image: "+repository+":"+was, "image: "+j.repo+":"+j.version)
 	text = strings.ReplaceAll(text, "app.kubernetes.io/version: "+was, "app.kubernetes.io/version: "+j.version)
 	if _, err := j.write("install.yaml", []byte(text)); err != nil {
 		return err

@@ -11,6 +11,12 @@ import (
 	"github.com/belfry-lb/belfry/internal/release/oci"
 )
 
+// What the image runs, and as whom. The Dockerfile says the same.
+const (
+	entrypoint = "/belfry"
+	user       = "65532:65532"
+)
+
 func imagePlatforms() []string { return []string{"linux/amd64", "linux/arm64"} }
 
 // image writes belfry-VERSION-image.tar and an SBOM for each platform.
@@ -27,7 +33,7 @@ func (j *job) image(ctx context.Context, out io.Writer, platforms []string) erro
 			}
 			system, arch, _ := strings.Cut(p, "/")
 			images = append(images, oci.Image{
-				OS: system, Arch: arch, Files: map[string]string{"/belfry": program}, Entrypoint: []string{"/belfry"}, User: "65532:65532",
+				OS: system, Arch: arch, Files: map[string]string{entrypoint: program}, Entrypoint: []string{entrypoint}, User: user,
 				Labels: map[string]string{
 					"org.opencontainers.image.title":    "belfry",
 					"org.opencontainers.image.version":  j.version,

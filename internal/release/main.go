@@ -17,6 +17,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// repository is that of the image, as the sources name it.
+const repository = "ghcr.io/belfry-lb/belfry"
+
 // job is what is to be built, and where it goes.
 type job struct {
 	root    string // of the sources
@@ -49,7 +52,7 @@ func command() *cobra.Command {
 	fs.StringVar(&j.root, "root", ".", "directory of the sources")
 	fs.StringVar(&j.out, "out", "dist", "directory of the results")
 	fs.StringVar(&j.version, "version", "", "version, with or without a v")
-	fs.StringVar(&j.repo, "repository", "ghcr.io/belfry-lb/belfry", "repository of the image, without a tag")
+	fs.StringVar(&j.repo, "repository", repository, "repository of the image, without a tag")
 	fs.StringVar(&j.program, "program", "./cmd/belfry", "package of the program in the image")
 	fs.StringVar(&j.plugin, "plugin", "./cmd/kubectl-belfry", "package of the kubectl plugin")
 	fs.StringVar(&j.helm, "helm", "helm", "the program helm")

@@ -23,6 +23,17 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+const chartMeta = `apiVersion: v2
+name: belfry
+version: 0.1.0
+appVersion: 0.1.0
+annotations:
+  artifacthub.io/prerelease: "true"
+  artifacthub.io/images: |
+    - name: belfry
+      image: ghcr.io/belfry-lb/belfry:0.1.0
+`
+
 // small is a product of a few lines, with everything that a release takes from the sources.
 func small(t *testing.T) string {
 	t.Helper()
@@ -33,8 +44,8 @@ func small(t *testing.T) string {
 		"cmd/belfry/main.go":             "package main\n\nimport \"os\"\n\nvar version = \"dev\"\n\nfunc main() { os.Stdout.WriteString(version) }\n",
 		"cmd/kubectl-belfry/main.go":     "package main\n\nvar version = \"dev\"\n\nfunc main() { print(version) }\n",
 		completionFile:                   "#!/bin/sh\n",
-		"charts/belfry/Chart.yaml":       "apiVersion: v2\nname: belfry\nversion: 0.1.0\nappVersion: 0.1.0\n",
-		"charts/belfry/values.yaml":      "a: 1\n",
+		"charts/belfry/Chart.yaml":       chartMeta,
+		"charts/belfry/values.yaml":      "a: 1\nimage:\n  repository: ghcr.io/belfry-lb/belfry # of both\n",
 		"charts/belfry/templates/a.yaml": "kind: {{ .Values.a }}\n",
 		"config/install.yaml":            "image: ghcr.io/belfry-lb/belfry:0.1.0\nlabels: {app.kubernetes.io/version: 0.1.0}\n",
 		"config/crd/bases/a.yaml":        "---\nkind: A\n",
@@ -113,12 +124,7 @@ func TestRelease(t *testing.T) {
 	t.Run("image", func(t *testing.T) { testImage(t, files["belfry-1.2.3-image.tar"]) })
 	t.Run("bill of materials", func(t *testing.T) { testSBOM(t, files["belfry-1.2.3-linux-amd64.spdx.json"]) })
 	t.Run("chart", func(t *testing.T) {
-		for _, e := range entries(t, files["belfry-1.2.3.tgz"]) {
-			if e.name == "belfry/Chart.yaml" && bytes.Contains(e.data, []byte("appVersion: 1.2.3\n")) && bytes.Contains(e.data, []byte("\nversion: 1.2.3\n")) {
-				return
-			}
-		}
-		t.Error("the chart has no Chart.yaml with the version")
+		testChart(t, files["belfry-1.2.3.tgz"], "1.2.3", "ghcr.io/belfry-lb/belfry", "false")
 	})
 	t.Run("manifests", func(t *testing.T) {
 		if got, want := string(files["install.yaml"]), "image: ghcr.io/belfry-lb/belfry:1.2.3\nlabels: {app.kubernetes.io/version: 1.2.3}\n"; got != want {
@@ -128,6 +134,49 @@ func TestRelease(t *testing.T) {
 			t.Errorf("crds.yaml is %q", got)
 		}
 	})
+}
+
+// testChart looks for what the packed chart says of its release.
+func testChart(t *testing.T, archive []byte, version, repo, prerelease string) {
+	t.Helper()
+	files := map[string][]byte{}
+	for _, e := range entries(t, archive) {
+		files[e.name] = e.data
+	}
+	var meta struct {
+		Version, AppVersion string
+		Annotations         map[string]string
+	}
+	var values struct {
+		Image struct{ Repository string }
+	}
+	if err := errors.Join(yaml.Unmarshal(files["belfry/Chart.yaml"], &meta), yaml.Unmarshal(files["belfry/values.yaml"], &values)); err != nil {
+		t.Fatal(err)
+	}
+	if meta.Version != version || meta.AppVersion != version || meta.Annotations["artifacthub.io/prerelease"] != prerelease {
+		t.Errorf("Chart.yaml of %s: %+v", version, meta)
+	}
+	if images := meta.Annotations["artifacthub.io/images"]; !strings.Contains(images, " image: "+repo+":"+version+"\n") || values.Image.Repository != repo {
+		t.Errorf("the image is %q, and in the values %q", images, values.Image.Repository)
+	}
+}
+
+// TestChartOfOwnRepository: whoever builds a release of their own gets a chart that pulls their own image.
+func TestChartOfOwnRepository(t *testing.T) {
+	const version, repo = "1.3.0-rc.1", "registry.example.com:5000/belfry"
+	root := t.TempDir()
+	if err := os.CopyFS(filepath.Join(root, "charts"), os.DirFS(filepath.Join("..", "..", "charts"))); err != nil {
+		t.Fatal(err)
+	}
+	j := &job{root: root, out: t.TempDir(), version: version, repo: repo, helm: helm(t)}
+	if err := j.chart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	archive, err := os.ReadFile(filepath.Join(j.out, "belfry-"+version+".tgz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testChart(t, archive, version, repo, "true")
 }
 
 func testChecksums(t *testing.T, files map[string][]byte) {
