@@ -1,12 +1,12 @@
 package alerts
 
 import (
-	"log/slog"
 	"os"
 	"reflect"
 	"regexp"
 	"testing"
 
+	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
@@ -40,7 +40,7 @@ func TestScrapeConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := config.Load(string(rest), slog.New(slog.DiscardHandler))
+	c, err := config.Load(string(rest), promslog.NewNopLogger())
 	if err != nil {
 		t.Fatalf("%v\n%s", err, rest)
 	}
