@@ -132,7 +132,7 @@ test-unit: preflight $(HELM) ## run the tests of single packages, on fakes and i
 .PHONY: test-alerts
 test-alerts: ## test the chart's alert rules and monitors with Prometheus' own code
 	$(call say,alert rules)
-	@go test -C tools/alerts -timeout 10m ./...
+	@go test -C tools/alerts -count=1 -timeout 10m ./...
 
 .PHONY: test-fuzz
 test-fuzz: ## run the fuzz targets of the allocator for a fixed number of inputs

@@ -229,13 +229,14 @@ func (r *routing) leave(ctx context.Context) {
 	if !waits {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bgpDeadline)
+	whole := context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(whole, bgpDeadline)
 	defer cancel()
 	if _, err := r.bgp.Apply(ctx, bgp.Desired{Peers: peers}); err != nil {
 		r.complain(ctx, "bgp", fmt.Errorf("draining: %w", err))
 		return
 	}
-	sleep(ctx, r.desk.drain)
+	sleep(whole, r.desk.drain)
 }
 
 // established names the peers with a session, sorted.
