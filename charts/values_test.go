@@ -309,26 +309,6 @@ func TestGracePeriods(t *testing.T) {
 	}
 }
 
-// TestGraceIsEnough: no drain time is taken that the kubelet would cut short.
-func TestGraceIsEnough(t *testing.T) {
-	for set, words := range map[string]string{
-		"speaker.bgp.drainTime=20s":                                         "",
-		"speaker.bgp.drainTime=20.5s":                                       "speaker.terminationGracePeriodSeconds: 30 is too short for a speaker.bgp.drainTime of 20.5s: give it 31",
-		"speaker.bgp.drainTime=60s":                                         "give it 70",
-		"speaker.bgp.drainTime=1m30s":                                       "give it 100",
-		"speaker.bgp.drainTime=0.5m500ms":                                   "give it 41",
-		"speaker.bgp.drainTime=19999ms":                                     "",
-		"speaker.terminationGracePeriodSeconds=11":                          "speaker.terminationGracePeriodSeconds: 11 is too short for a speaker.bgp.drainTime of 2s: give it 12",
-		"speaker.terminationGracePeriodSeconds=12":                          "",
-		"speaker.terminationGracePeriodSeconds=70,speaker.bgp.drainTime=1m": "",
-	} {
-		_, err := render.Chart(t.Context(), set)
-		if (err == nil) != (words == "") || err != nil && !strings.Contains(err.Error(), words) {
-			t.Errorf("%s: %v, want an error about %q", set, err, words)
-		}
-	}
-}
-
 // TestArtifactHub: what the annotations list is what the chart has.
 func TestArtifactHub(t *testing.T) {
 	var meta struct {

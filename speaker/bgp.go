@@ -229,14 +229,13 @@ func (r *routing) leave(ctx context.Context) {
 	if !waits {
 		return
 	}
-	whole := context.WithoutCancel(ctx)
-	ctx, cancel := context.WithTimeout(whole, bgpDeadline)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bgpDeadline)
 	defer cancel()
 	if _, err := r.bgp.Apply(ctx, bgp.Desired{Peers: peers}); err != nil {
 		r.complain(ctx, "bgp", fmt.Errorf("draining: %w", err))
 		return
 	}
-	sleep(whole, r.desk.drain)
+	sleep(ctx, r.desk.drain) // others wait for this node's addresses meanwhile, and not for ever
 }
 
 // established names the peers with a session, sorted.

@@ -279,7 +279,6 @@ func TestEnd(t *testing.T) {
 	}{
 		{"the router keeps the routes", wire.IPv4, "", false, bgp.Up, 0},
 		{"the router does not", 0, "", false, bgp.Draining, 2 * time.Second},
-		{"the router does not, and takes long", 0, "", false, bgp.Draining, 3 * bgpDeadline},
 		{"the machine goes down", wire.IPv4, "", true, bgp.Draining, 2 * time.Second},
 		{"while it is drained", wire.IPv4, "node n1 is being drained", false, bgp.Draining, 2 * time.Second},
 	} {
@@ -288,7 +287,6 @@ func TestEnd(t *testing.T) {
 				n := newRoutingNode(t)
 				n.bgp.graceful = tc.graceful
 				n.shutdown = func() bool { return tc.shutdown }
-				n.desk.drain = tc.takes
 				n.want(wishOf(peerWish{session: ebgp(), routes: routesOf(vipA)}))
 				synctest.Wait()
 				if tc.leaving != "" {

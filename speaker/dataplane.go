@@ -26,7 +26,7 @@ const (
 	proxyTimeout = time.Second
 	// proxyGrace is how long after the start of the speaker silence means that kube-proxy is still to come: after a reboot
 	// both are started together, and kube-proxy needs the API server before it serves anything. So long it is asked in a
-	// hurry, too, and when it has gone.
+	// hurry, too; and so is one that comes back so soon.
 	proxyGrace = time.Minute
 	// proxyPatience is how often in a row kube-proxy must say that it is unhealthy: a node that acquires nothing is no loss
 	// for a second, one that is passed over for a hiccup is.

@@ -134,10 +134,11 @@ func TestDataplane(t *testing.T) {
 // TestDataplaneCounts: kube-proxy's metrics say at once what its page says only when something changes.
 func TestDataplaneCounts(t *testing.T) {
 	const (
-		queued = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family=\"IPv4\"} 1.7e+09\nkubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family=\"IPv6\"} 1.7e+09\n"
-		v4     = "kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family=\"IPv4\"} 1.7e+09\n"
-		v6     = "kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family=\"IPv6\"} 1.7e+09\n"
-		others = "# TYPE go_goroutines gauge\ngo_goroutines 7\n"
+		queued4 = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family=\"IPv4\"} 1.7e+09\n"
+		queued  = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family=\"IPv4\"} 1.7e+09\nkubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family=\"IPv6\"} 1.7e+09\n"
+		v4      = "kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family=\"IPv4\"} 1.7e+09\n"
+		v6      = "kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family=\"IPv6\"} 1.7e+09\n"
+		others  = "# TYPE go_goroutines gauge\ngo_goroutines 7\n"
 	)
 	young, old := told(map[string]int{"IPv4": 99, "IPv6": 99}), told(map[string]int{"IPv4": 1, "IPv6": 1})
 	for _, tt := range []struct {
@@ -150,8 +151,10 @@ func TestDataplaneCounts(t *testing.T) {
 		{"it has written long ago", []string{queued + v4 + v6}, []string{old}, []plan.Dataplane{"healthy"}},
 		{"one family is missing", []string{queued, queued + v6, queued + v4 + v6}, []string{young, young, young}, []plan.Dataplane{"waiting", "waiting", "healthy"}},
 		{"it has begun long ago and cannot write", []string{queued, queued}, []string{old, old}, []plan.Dataplane{"waiting", "waiting"}},
-		{"one family", []string{queued + v4}, []string{told(map[string]int{"IPv4": 1})}, []plan.Dataplane{"healthy"}},
+		{"one family", []string{queued4 + v4}, []string{told(map[string]int{"IPv4": 99})}, []plan.Dataplane{"healthy"}},
 		{"one family, for now", []string{queued + v4}, []string{told(map[string]int{"IPv4": 99})}, []plan.Dataplane{"waiting"}},
+		{"it has no time for its metrics", []string{queued, "busy", queued + v4 + v6}, []string{old, old, old}, []plan.Dataplane{"waiting", "waiting", "healthy"}},
+		{"it had no time for them before", []string{"busy"}, []string{old}, []plan.Dataplane{"healthy"}},
 		{"somebody else's", []string{others, others}, []string{young, old}, []plan.Dataplane{"waiting", "healthy"}},
 		{"nobody is asked once it is known", []string{queued + v4 + v6}, []string{young, young, young}, []plan.Dataplane{"healthy", "healthy", "healthy"}},
 	} {

@@ -35,6 +35,7 @@ type rising struct {
 	last  proxyHealth          // what it told last
 	now   time.Time            // when it did
 	lost  bool                 // it has not answered since
+	tells bool                 // its metrics have been read
 	done  bool                 // its rules are written
 }
 
@@ -86,29 +87,37 @@ func (r *rising) young(family string) bool {
 
 func (r *rising) settled() bool { return r.now.Sub(r.since) >= proxySettles }
 
-// count takes kube-proxy's metrics, if there are any. They count for as long as it takes.
+// count takes kube-proxy's metrics, if there are any. Once they were there they alone count, for as long as it takes.
 func (r *rising) count(metrics []byte) {
-	open := r.open()
-	if families, known := writtenIn(metrics); known {
-		r.done = !slices.ContainsFunc(open, func(f string) bool { return !families[f] })
-		return
+	begun, written := partsOf(metrics)
+	switch {
+	case len(begun) > 0:
+		for family := range r.last.Status {
+			begun[family] = true
+		}
+		r.tells, r.done = true, len(written) == len(begun)
+	case !r.tells:
+		r.done = r.settled() || !slices.ContainsFunc(r.open(), func(f string) bool { return f == other || r.young(f) })
 	}
-	r.done = r.settled() || !slices.ContainsFunc(open, func(f string) bool { return f == other || r.young(f) })
 }
 
-// writtenIn returns the families whose rules kube-proxy has written since its start, false if these are not its metrics.
-func writtenIn(metrics []byte) (families map[string]bool, known bool) {
-	families = map[string]bool{}
+// partsOf returns the IP families of which kube-proxy has begun to write the rules, and of which it has written them. Of metrics
+// that are not kube-proxy's there are none.
+func partsOf(metrics []byte) (begun, written map[string]bool) {
+	begun, written = map[string]bool{}, map[string]bool{}
 	for line := range strings.Lines(string(metrics)) {
 		series, ours := strings.CutPrefix(line, "kubeproxy_sync_proxy_rules_last_")
-		if !ours {
+		name, labels, _ := strings.Cut(series, `{ip_family="`)
+		family, _, labelled := strings.Cut(labels, `"`)
+		if !ours || !labelled {
 			continue
 		}
-		known = true
-		if labels, is := strings.CutPrefix(series, `timestamp_seconds{ip_family="`); is {
-			family, _, _ := strings.Cut(labels, `"`)
-			families[family] = true
+		switch name {
+		case "queued_timestamp_seconds":
+			begun[family] = true
+		case "timestamp_seconds":
+			begun[family], written[family] = true, true
 		}
 	}
-	return families, known
+	return begun, written
 }

@@ -132,14 +132,12 @@ func (f *speakerFlags) manager() (manager.Manager, error) {
 		return nil, err
 	}
 	config.UserAgent = "belfry-speaker"
-	forever := time.Duration(-1)
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                  scheme,
-		GracefulShutdownTimeout: &forever, // how long a farewell takes is for --bgp-drain-time to say, and for the kubelet to end
-		Metrics:                 kube.MetricsOptions(f.metricsAddr, f.metricsSecure),
-		HealthProbeBindAddress:  f.healthAddr,
-		PprofBindAddress:        f.pprofAddr,
-		Cache:                   speaker.CacheOptions(f.node, f.namespace),
+		Scheme:                 scheme,
+		Metrics:                kube.MetricsOptions(f.metricsAddr, f.metricsSecure),
+		HealthProbeBindAddress: f.healthAddr,
+		PprofBindAddress:       f.pprofAddr,
+		Cache:                  speaker.CacheOptions(f.node, f.namespace),
 		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 			return speaker.NewMapper(scheme)
 		},

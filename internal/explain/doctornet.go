@@ -98,11 +98,14 @@ func sessionsUp(d *diagnosis) (out []Finding) {
 	return out
 }
 
-// dataplane: kube-proxy says of itself that it does not work.
+// dataplane: kube-proxy says of itself that it does not work, or has not written its rules.
 func dataplane(d *diagnosis) (out []Finding) {
 	for name, reason := range d.Refusals() {
-		if reason == plan.ReasonDataplane {
+		switch reason {
+		case plan.ReasonDataplane:
 			out = append(out, problem(do(reason), "kube-proxy on node %s says that it is not healthy: the node announces nothing new", name))
+		case plan.ReasonDataplaneWaiting:
+			out = append(out, warning(do(reason), "kube-proxy on node %s has not written its rules yet: the node announces nothing new", name))
 		}
 	}
 	slices.SortFunc(out, func(a, b Finding) int { return strings.Compare(a.Text, b.Text) })

@@ -271,7 +271,10 @@ func TestSessions(t *testing.T) {
 			w.BGP.Told = map[netip.Prefix]bool{netip.MustParsePrefix("192.0.2.10/32"): true}
 		}, "Up"},
 		{"not ready", nil, func(w *World) { w.Nodes[0].Node.Ready = false }, "Up"},
-		{"without rules yet", nil, func(w *World) { w.Nodes[0].Dataplane = DataplaneWaiting }, "Down DataplaneWaiting"},
+		{"without rules yet", nil, func(w *World) {
+			w.Nodes[0].Dataplane, w.Nodes[0].BGP.Established = DataplaneWaiting, []string{"int"}
+		}, "Down DataplaneWaiting"},
+		{"with a session and nothing to tell, of a kube-proxy that starts anew", nil, func(w *World) { w.Nodes[0].Dataplane = DataplaneWaiting }, "Up"},
 		{"with routes, of a kube-proxy that starts anew", nil, func(w *World) {
 			w.Nodes[0].Dataplane = DataplaneWaiting
 			w.BGP.Told = map[netip.Prefix]bool{netip.MustParsePrefix("192.0.2.10/32"): true}

@@ -34,7 +34,7 @@ func (w World) sessions(p *BGPPlan, n Node) (all []*speaking) {
 			continue
 		}
 		sp := &speaking{peer: peer, session: s}
-		sp.mode, sp.reason = n.mode(w.BGP)
+		sp.mode, sp.reason = n.mode(w.BGP, peer.Name)
 		if problem := sp.watch(w.Config.BGP, n); problem != nil {
 			p.Problems = append(p.Problems, *problem)
 		}
@@ -59,25 +59,27 @@ func duplicate(seen map[spec.Session]string, name string, s spec.Session) *spec.
 		"BGPPeer %s, which is older, is the same router: there is one session", older)}
 }
 
-// mode says what the node's state means for its sessions.
+// mode says what the node's state means for a session.
 //
 //	may acquire                                  Up
 //	draining, excluded                           Draining
-//	starting, or kube-proxy's rules still to come,
-//	and told nothing yet                         Down: the router shall not hear half of what there is
+//	starting, told nothing yet                   Down: the router shall not hear half of what there is
+//	kube-proxy's rules are still to come, too,
+//	and there is no session yet                  Down, for the same
 //	Node not Ready, or whatever else is wrong    Up, and nothing new is told
-func (n Node) mode(own OwnBGP) (Mode, spec.Reason) {
-	if n.Excluded || n.Draining {
-		if n.Excluded {
-			return Draining, ReasonExcluded
-		}
+func (n Node) mode(own OwnBGP, peer string) (Mode, spec.Reason) {
+	if n.Excluded {
+		return Draining, ReasonExcluded
+	}
+	if n.Draining {
 		return Draining, ReasonDraining
 	}
-	switch reason := n.canAcquire(); reason {
-	case ReasonNoSpeaker, ReasonSpeakerNotReady, ReasonDataplaneWaiting:
-		if len(own.Told) == 0 {
-			return Down, reason
-		}
+	switch reason := n.canAcquire(); {
+	case len(own.Told) > 0:
+	case reason == ReasonNoSpeaker, reason == ReasonSpeakerNotReady:
+		return Down, reason
+	case reason == ReasonDataplaneWaiting && !slices.Contains(n.BGP.Established, peer):
+		return Down, reason
 	}
 	return Up, ""
 }

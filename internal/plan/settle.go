@@ -9,7 +9,7 @@ type Dataplane string
 const (
 	DataplaneHealthy   Dataplane = "healthy"
 	DataplaneUnhealthy Dataplane = "unhealthy" // it answers, and says that it is not
-	DataplaneWaiting   Dataplane = "waiting"   // nothing has answered since the speaker started, or the rules may be still to come; not for long
+	DataplaneWaiting   Dataplane = "waiting"   // nothing has answered since the speaker started, not long ago, or the rules are still to come
 	DataplaneUnknown   Dataplane = "unknown"   // nothing answers: then it does not count
 )
 

@@ -125,20 +125,3 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 relabelings:
 - {sourceLabels: [__meta_kubernetes_pod_node_name], targetLabel: node}
 {{- end -}}
-
-{{/*
-The speaker's grace period. The kubelet would kill it in the middle of a goodbye that takes longer: the time for routers to
-turn away, and up to 10 s for the rest: to hand addresses over, and to close the sessions.
-*/}}
-{{- define "belfry.grace" -}}
-{{- $drain := 0.0 -}}
-{{- range regexFindAll "[0-9.]+(ms|s|m)" .bgp.drainTime -1 -}}
-{{- $unit := regexFind "[a-z]+" . -}}
-{{- $drain = addf $drain (mulf (float64 (trimSuffix $unit .)) (get (dict "ms" 0.001 "s" 1.0 "m" 60.0) $unit)) -}}
-{{- end -}}
-{{- $least := add 10 (ceil $drain) -}}
-{{- if lt (int .terminationGracePeriodSeconds) (int $least) -}}
-{{- fail (printf "speaker.terminationGracePeriodSeconds: %d is too short for a speaker.bgp.drainTime of %s: give it %d" (int .terminationGracePeriodSeconds) .bgp.drainTime $least) -}}
-{{- end -}}
-{{- int .terminationGracePeriodSeconds -}}
-{{- end -}}
