@@ -142,6 +142,7 @@ func TestLocalKeepsTheClientsAddress(t *testing.T) {
 func TestSessionAffinity(t *testing.T) {
 	s := newScene(t)
 	for _, a := range s.service(2, "sticky", "web", dualStack+"\nsessionAffinity: ClientIP", 80) {
+		s.AnnouncedByOwner("sticky", a) // until then the client may send to who had the address before
 		first := harness.Field(s.answer(a, 80), "pod")
 		for range 20 {
 			answer, err := s.get(lab.Client(1), a, 80)
@@ -158,6 +159,7 @@ func TestSourceRanges(t *testing.T) {
 	allowed, refused := lab.Client(1), lab.Client(2)
 	ranges := fmt.Sprintf("%s\nloadBalancerSourceRanges: [%s/32, %s/128]", dualStack, allowed.V4(), allowed.V6())
 	for _, a := range s.service(2, "ranges", "web", ranges, 80) {
+		s.AnnouncedByOwner("ranges", a)
 		s.answer(a, 80)
 		// The address may have been another Service's a moment ago, whose rules kube-proxy is about to replace.
 		s.Eventually("the other client to be shut out", func() error { return mustFail(s.get(refused, a, 80)) })
