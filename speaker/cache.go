@@ -3,7 +3,6 @@ package speaker
 import (
 	"slices"
 	"sync"
-	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -72,12 +71,12 @@ func (s *slimmer) slim(o any) (any, error) {
 func (s *slimmer) service(o *corev1.Service) *corev1.Service {
 	kept := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: one(o.Namespace), Name: o.Name, UID: o.UID, ResourceVersion: o.ResourceVersion,
+			Namespace: kube.One(o.Namespace), Name: o.Name, UID: o.UID, ResourceVersion: o.ResourceVersion,
 			CreationTimestamp: o.CreationTimestamp, DeletionTimestamp: o.DeletionTimestamp, Labels: o.Labels,
 		},
 		Spec: corev1.ServiceSpec{
-			Type: one(o.Spec.Type), LoadBalancerClass: o.Spec.LoadBalancerClass, IPFamilies: o.Spec.IPFamilies, ClusterIPs: o.Spec.ClusterIPs,
-			ExternalTrafficPolicy: one(o.Spec.ExternalTrafficPolicy), SessionAffinity: one(o.Spec.SessionAffinity),
+			Type: kube.One(o.Spec.Type), LoadBalancerClass: o.Spec.LoadBalancerClass, IPFamilies: o.Spec.IPFamilies, ClusterIPs: o.Spec.ClusterIPs,
+			ExternalTrafficPolicy: kube.One(o.Spec.ExternalTrafficPolicy), SessionAffinity: kube.One(o.Spec.SessionAffinity),
 		},
 	}
 	if pools, is := o.Annotations[v1beta1.AnnotationAllocatedFrom]; is {
@@ -91,7 +90,7 @@ func (s *slimmer) service(o *corev1.Service) *corev1.Service {
 	}
 	kept.Spec.Ports = make([]corev1.ServicePort, len(o.Spec.Ports))
 	for i, p := range o.Spec.Ports {
-		kept.Spec.Ports[i] = corev1.ServicePort{Protocol: one(p.Protocol), Port: p.Port}
+		kept.Spec.Ports[i] = corev1.ServicePort{Protocol: kube.One(p.Protocol), Port: p.Port}
 	}
 	kept.Status.LoadBalancer.Ingress = make([]corev1.LoadBalancerIngress, len(o.Status.LoadBalancer.Ingress))
 	for i, in := range o.Status.LoadBalancer.Ingress {
@@ -100,7 +99,7 @@ func (s *slimmer) service(o *corev1.Service) *corev1.Service {
 	for _, c := range o.Status.Conditions {
 		if c.Type == v1beta1.ConditionAllocated || c.Type == v1beta1.ConditionAnnounced {
 			kept.Status.Conditions = append(kept.Status.Conditions, metav1.Condition{
-				Type: one(c.Type), Status: one(c.Status), LastTransitionTime: c.LastTransitionTime,
+				Type: kube.One(c.Type), Status: kube.One(c.Status), LastTransitionTime: c.LastTransitionTime,
 			})
 		}
 	}
@@ -118,6 +117,3 @@ func (s *slimmer) allocatedFrom(pools string) map[string]string {
 	}
 	return m
 }
-
-// one lets equal words share one copy.
-func one[T ~string](word T) T { return unique.Make(word).Value() }

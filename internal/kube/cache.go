@@ -1,6 +1,8 @@
 package kube
 
 import (
+	"unique"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/cache"
 )
@@ -26,3 +28,6 @@ func Slim(o any) (any, error) {
 	}
 	return o, nil
 }
+
+// One lets equal words in many cached objects share one copy.
+func One[T ~string](word T) T { return unique.Make(word).Value() }

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"slices"
-	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -41,9 +40,9 @@ func SlimEndpointSlice(o *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice 
 	}
 	count(kinds, counts)
 	return &discoveryv1.EndpointSlice{
-		AddressType: discoveryv1.AddressType(*shared((*string)(&o.AddressType))),
+		AddressType: One(o.AddressType),
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: *shared(&o.Namespace), Name: o.Name, ResourceVersion: o.ResourceVersion,
+			Namespace: One(o.Namespace), Name: o.Name, ResourceVersion: o.ResourceVersion,
 			Labels: map[string]string{discoveryv1.LabelServiceName: o.Labels[discoveryv1.LabelServiceName]},
 		},
 		Endpoints: append([]discoveryv1.Endpoint(nil), kinds...), // not more than these
@@ -75,6 +74,5 @@ func shared(name *string) *string {
 	if name == nil {
 		return nil
 	}
-	one := unique.Make(*name).Value()
-	return &one
+	return new(One(*name))
 }
