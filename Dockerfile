@@ -6,7 +6,7 @@ RUN go mod download
 COPY . .
 ARG TARGETOS=linux TARGETARCH VERSION=dev
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=v${VERSION#v}" -o /belfry ./cmd/belfry
+    go build -tags grpcnotrace -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=v${VERSION#v}" -o /belfry ./cmd/belfry
 
 FROM scratch
 COPY --from=build /belfry /belfry

@@ -22,6 +22,7 @@ GOLANGCI_LINT  := $(TOOLS)/golangci-lint
 HELM           := $(TOOLS)/helm
 KUSTOMIZE      := $(TOOLS)/kustomize
 BENCHSTAT      := $(TOOLS)/benchstat
+GOTESTSUM      := $(TOOLS)/gotestsum
 
 # Tests, the demo and the lab take helm and kustomize from here.
 export BELFRY_HELM := $(HELM)
@@ -31,7 +32,7 @@ export BELFRY_KUSTOMIZE := $(KUSTOMIZE)
 E2E         = go list ./e2e/...
 INTEGRATION = go list ./... | grep -v /e2e | grep -E '/integration(/|$$)'
 UNIT        = go list ./... | grep -vE '/(e2e|integration)(/|$$)'
-SOAK        = $(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build soak' . || true)))
+SOAK        = $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=tools '^//go:build soak' . || true)))
 
 say = @printf '== %(%T)T %s\n' -1 "$(1)"
 
@@ -55,12 +56,12 @@ demo-down: ## take the demo's cluster down
 .PHONY: build
 build: ## build bin/belfry, one static program
 	$(call say,building bin/belfry $(VERSION))
-	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/belfry ./cmd/belfry
+	@CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/belfry ./cmd/belfry
 
 .PHONY: plugin
 plugin: ## build bin/kubectl-belfry, the kubectl plugin: put it into a folder of your PATH
 	$(call say,building bin/kubectl-belfry $(VERSION))
-	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/kubectl-belfry ./cmd/kubectl-belfry
+	@CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/kubectl-belfry ./cmd/kubectl-belfry
 	@cp internal/cli/kubectl_complete-belfry bin/
 
 .PHONY: image
@@ -122,7 +123,7 @@ preflight: ## check that the tests can run here: Linux, root, go, gcc, git
 ##@ Test
 
 .PHONY: test
-test: test-unit test-alerts test-fuzz test-integration test-e2e ## run all tests: unit, alerts, fuzz, integration, e2e
+test: test-unit test-alerts test-fuzz test-integration test-gitops test-e2e ## run all tests: unit, alerts, fuzz, integration, gitops, e2e
 
 .PHONY: test-unit
 test-unit: preflight $(HELM) ## run the tests of single packages, on fakes and in network namespaces
@@ -145,10 +146,15 @@ test-integration: preflight $(HELM) $(KUSTOMIZE) ## run the tests against a real
 	printf '== %(%T)T integration tests against %s\n' -1 "$$assets"; \
 	KUBEBUILDER_ASSETS=$$assets go test -race -count=1 -timeout 20m $$packages
 
+.PHONY: test-gitops
+test-gitops: preflight $(HELM) $(KUSTOMIZE) ## install as docs/install.md tells users of Flux, with Flux' own code against a real kube-apiserver
+	$(call say,Flux)
+	@assets=$$(go run ./e2e/cluster/cmd/lab binaries); KUBEBUILDER_ASSETS=$$assets go test -C tools/gitops -count=1 -timeout 10m ./...
+
 .PHONY: test-e2e
-test-e2e: preflight $(HELM) ## run the tests on a real cluster of namespaces
+test-e2e: preflight $(HELM) $(GOTESTSUM) ## run the tests on a real cluster of namespaces; what failed is told once more at the end
 	$(call say,e2e tests on a real cluster)
-	@packages=$$($(E2E)); go test -race -count=1 -p 1 -timeout 60m -v $$packages
+	@packages=$$($(E2E)); $(GOTESTSUM) --format standard-verbose --hide-summary skipped -- -race -count=1 -p 1 -timeout 60m $$packages
 
 .PHONY: bench
 bench: $(BENCHSTAT) ## run the benchmarks BENCH, of one package and against a real kube-apiserver; bin/bench.txt is for benchstat
@@ -167,6 +173,7 @@ fuzz: ## run every fuzz target for FUZZTIME
 .PHONY: soak
 soak: preflight $(HELM) ## run the long series (build tag soak), then fuzz; takes hours
 	@[ -z "$(SOAK)" ] || go test -race -count=1 -p 1 -tags soak -run '^TestSoak' -timeout 0 -v $(SOAK)
+	@assets=$$(go run ./e2e/cluster/cmd/lab binaries); KUBEBUILDER_ASSETS=$$assets go test -C tools/gitops/argocd -count=1 -tags soak -run '^TestSoak' -timeout 0 -v .
 	@[ "$(origin FUZZTIME)" = file ] && time=10m || time=$(FUZZTIME); tools/fuzz.sh $$time
 
 # Tools are built from the versions that tools/go.mod pins, whenever those change.

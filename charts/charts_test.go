@@ -152,7 +152,7 @@ func TestPermissions(t *testing.T) {
 		"ClusterRole controller: get,list,watch speakerstatuses",
 		"ClusterRole controller: get,list,watch endpointslices",
 		"ClusterRole controller: get,list,watch servicecidrs",
-		"ClusterRole controller: create,patch events",
+		"ClusterRole controller: create events",
 		"ClusterRole controller: get,list,watch ipaddresspools,ipreservations,l2advertisements,bgppeers,bgpadvertisements,communities,bfdprofiles",
 		"ClusterRole controller: patch ipaddresspools/status,ipreservations/status,l2advertisements/status,bgppeers/status,bgpadvertisements/status,communities/status,bfdprofiles/status",
 		"ClusterRole speaker: get,list,watch services,nodes",

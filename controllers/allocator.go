@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -91,29 +92,52 @@ func (a *allocator) firstPass(ctx context.Context) error {
 	for _, g := range a.gaps {
 		a.log.Info("something of the cluster is not known", "reason", g.String())
 	}
-	var services corev1.ServiceList
-	var reservations v1beta1.IPReservationList
-	if err := errors.Join(a.live.List(ctx, &services), a.live.List(ctx, &reservations)); err != nil {
-		return fmt.Errorf("listing Services and IPReservations: %w", err)
-	}
-	d := newDirty()
-	for i := range services.Items {
-		if err := a.objects.saw(&services.Items[i]); err != nil {
-			return err
-		}
-		d.services[keyOf(&services.Items[i])] = struct{}{}
-	}
-	for i := range reservations.Items {
-		if err := a.objects.saw(&reservations.Items[i]); err != nil {
-			return err
-		}
-		d.reservations[keyOf(&reservations.Items[i])] = struct{}{}
+	d, err := a.readAll(ctx)
+	if err != nil {
+		return err
 	}
 	a.configure(conf, used)
 	a.recall()
 	a.serve(ctx, d)
 	a.metrics.pass(true, a.now().Sub(began))
 	return nil
+}
+
+// page is how many Services are asked for at once: thousands in full, at one time, are what nothing else needs room for.
+const page = 500
+
+// readAll reads all Services and reservations.
+func (a *allocator) readAll(ctx context.Context) (dirty, error) {
+	d := newDirty()
+	for next, more := "", true; more; more = next != "" {
+		var services corev1.ServiceList
+		err := a.live.List(ctx, &services, client.Limit(page), client.Continue(next))
+		if next != "" && apierrors.IsResourceExpired(err) { // the API server has forgotten where we were: all at once
+			services = corev1.ServiceList{}
+			err = a.live.List(ctx, &services)
+		}
+		if err != nil {
+			return d, fmt.Errorf("listing Services: %w", err)
+		}
+		for i := range services.Items {
+			if _, err := a.objects.saw(&services.Items[i]); err != nil {
+				return d, err
+			}
+			d.services[keyOf(&services.Items[i])] = struct{}{}
+		}
+		next = services.Continue
+	}
+	var reservations v1beta1.IPReservationList
+	if err := a.live.List(ctx, &reservations); err != nil {
+		return d, fmt.Errorf("listing IPReservations: %w", err)
+	}
+	for i := range reservations.Items {
+		if _, err := a.objects.saw(&reservations.Items[i]); err != nil {
+			return d, err
+		}
+		d.reservations[keyOf(&reservations.Items[i])] = struct{}{}
+	}
+	return d, nil
 }
 
 // recall takes in when addresses were freed, as the pools remember it and as this process has seen it.
@@ -428,9 +452,11 @@ func (a *allocator) written(r result) {
 		return
 	}
 	of.retries.forget(key)
-	if err := a.objects.saw(r.after); err != nil {
+	after, err := a.objects.saw(r.after)
+	if err != nil {
 		a.log.Error(err, "answer not understood", of.word, key.String())
 	}
+	r.after = after
 	a.helped = a.helped || len(r.patch.lost) > 0
 	if r.patch.reserves {
 		a.inbox.markReserved(key, len(r.patch.fresh) > 0)

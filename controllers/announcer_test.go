@@ -57,8 +57,11 @@ func (s *stock) List(_ context.Context, l client.ObjectList, opts ...client.List
 		l.Items = s.l2
 	case *discoveryv1.EndpointSliceList:
 		for _, o := range opts {
-			if f, ok := o.(client.MatchingFields); ok {
-				l.Items = s.slices[f[sliceService]]
+			f, ok := o.(client.MatchingFields)
+			for name, slices := range s.slices {
+				if ok && f[sliceBucket] == bucketOf(name) {
+					l.Items = append(l.Items, slices...)
+				}
 			}
 		}
 	}
@@ -178,6 +181,35 @@ func TestAnnouncerStory(t *testing.T) {
 	}
 }
 
+// TestAnnouncerShortened: a speaker that has too many addresses to name them all is taken to announce what it is to, unless it tells
+// of trouble with it; one that leaves out other things is not.
+func TestAnnouncerShortened(t *testing.T) {
+	const silent = "NotYetAnnounced 10.0.0.1: node n0 is to announce it, but its speaker does not say yet that it does"
+	for _, c := range []struct {
+		name string
+		left v1beta1.SpeakerOmitted
+		says func(*v1beta1.SpeakerStatusStatus)
+		want string
+	}{
+		{"all are named", v1beta1.SpeakerOmitted{}, answers("10.0.0.2"), silent},
+		{"some are not", v1beta1.SpeakerOmitted{L2Addresses: 1}, answers("10.0.0.2"), "Announced by node n0"},
+		{"problems and claims are left out, no addresses", v1beta1.SpeakerOmitted{L2Problems: 5, L2Claims: 5}, answers("10.0.0.2"), silent},
+		{"it tells of trouble", v1beta1.SpeakerOmitted{L2Addresses: 1}, func(s *v1beta1.SpeakerStatusStatus) {
+			s.L2.Problems = []v1beta1.SpeakerProblem{{Reason: "LinkDown", Addresses: []string{"10.0.0.1"}}}
+		}, "LinkDown 10.0.0.1: node n0 is to announce it and cannot: LinkDown"},
+	} {
+		s := newStock(1)
+		s.add("web", "10.0.0.1", "n0")
+		c.says(&s.statuses[0].Status)
+		s.statuses[0].Status.Omitted = c.left
+		d := newDesk(t, s)
+		d.step(t, 0, true, "web")
+		if got := d.step(t, 6*time.Second, true, "web"); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 // TestAnnouncerShared: who shares an address with others is not announced where nobody serves it.
 func TestAnnouncerShared(t *testing.T) {
 	s := newStock(2)
@@ -195,13 +227,13 @@ func TestAnnouncerShared(t *testing.T) {
 	if got := d.step(t, 6*time.Second, true, "dns"); got[:len("SharedElsewhere")] != "SharedElsewhere" {
 		t.Errorf("dns: %q", got)
 	}
-	s.slices["dns"] = s.slices["web"]
+	s.slices["dns"][0].Endpoints = s.slices["web"][0].Endpoints
 	if got := d.step(t, time.Second, false, "dns"); got != "Announced by node n0" {
 		t.Errorf("dns with a pod on n0: %q", got)
 	}
 	// web goes: dns is alone with its address, and is looked at though nothing happened to itself.
 	delete(s.at, types.NamespacedName{Namespace: "ns", Name: "web"})
-	s.slices["dns"][0].Endpoints = nil
+	s.slices["web"][0].Endpoints, s.slices["dns"][0].Endpoints = nil, nil
 	words := d.words
 	d.step(t, time.Second, false, "web")
 	if d.words != words || len(d.holders[netip.MustParseAddr("10.0.0.1")]) != 1 {

@@ -273,7 +273,7 @@ func (r *bgpReporter) routing(ctx context.Context, objects spec.Objects) (*routi
 	var affine []plan.Service
 	for i := range services.Items {
 		if s := &services.Items[i]; r.affine(s) {
-			affine = append(affine, plan.Service{Service: spec.ParseService(s)})
+			affine = append(affine, plan.Service{Service: new(spec.ParseService(s))})
 		}
 	}
 	slices.SortFunc(affine, func(a, b plan.Service) int { return strings.Compare(a.Key.String(), b.Key.String()) })

@@ -155,7 +155,15 @@ func (r *routing) session(node, peer string) (spec.Reason, string) {
 			return spec.Reason(cmp.Or(p.Reason, string(reasonNotYetUp))), cmp.Or(p.Message, "the session is "+p.State)
 		}
 	}
-	return reasonNotYetUp, "its speaker says nothing of it yet"
+	return reasonNotYetUp, untold(s)
+}
+
+// untold tells why a speaker says nothing of a peer.
+func untold(s *v1beta1.SpeakerStatus) string {
+	if n := s.Status.Omitted.BGPPeers; n > 0 {
+		return fmt.Sprintf("its speaker has too many peers to tell of all: %d are left out", n)
+	}
+	return "its speaker says nothing of it yet"
 }
 
 // problems joins those of all nodes: the first one in words, the others by number.

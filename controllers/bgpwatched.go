@@ -71,5 +71,5 @@ func (r *routing) path(node, peer string) (spec.Reason, string) {
 			return reasonPathDown, cmp.Or(p.BFD.Message, "it has not come up yet")
 		}
 	}
-	return reasonPathDown, "its speaker says nothing of it yet"
+	return reasonPathDown, untold(s)
 }

@@ -21,7 +21,7 @@
 //	quickstart addresses)
 //	speakerstatuses, endpointslices           cluster         get, list, watch
 //	pods                                      own namespace   get, list, watch
-//	events (events.k8s.io)                    cluster         create, patch
+//	events (events.k8s.io)                    cluster         create
 //	secrets                                   own namespace   create
 //	leases (coordination.k8s.io)              own namespace   get, create, update
 //

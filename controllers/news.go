@@ -16,7 +16,7 @@ const (
 
 // news is events that have yet to be told, the oldest first.
 type news struct {
-	tell  func(client.Object, notice)
+	tell  func(client.Object, notice) bool // false: not now
 	queue []item
 	next  time.Time // the next few are told then, however much else happens meanwhile
 }
@@ -37,11 +37,15 @@ func (n *news) add(about client.Object, list ...notice) {
 
 // some tells the next few.
 func (n *news) some() {
-	count := min(len(n.queue), tellAtOnce)
-	for _, x := range n.queue[:count] {
-		n.tell(x.about, x.notice)
+	count := 0
+	for count < min(len(n.queue), tellAtOnce) && n.tell(n.queue[count].about, n.queue[count].notice) {
+		count++
 	}
+	clear(n.queue[:count]) // so that they are not held any more
 	n.queue, n.next = n.queue[count:], time.Now().Add(tellEvery)
+	if len(n.queue) == 0 {
+		n.queue = nil
+	}
 }
 
 // rest tells what is left, of a long queue the first part only: nobody waits for the end of a leader because of events.

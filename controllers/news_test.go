@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +13,7 @@ import (
 func TestNewsWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
-		n := &news{tell: func(_ client.Object, x notice) { told = append(told, x.reason) }}
+		n := &news{tell: func(_ client.Object, x notice) bool { told = append(told, x.reason); return true }}
 		if n.due(false) != nil {
 			t.Error("it rings though there is nothing to tell")
 		}
@@ -36,7 +37,7 @@ func TestNewsWait(t *testing.T) {
 // TestNewsAreToldOnABusyDay: that other things happen all the time does not put them off.
 func TestNewsAreToldOnABusyDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := &news{tell: func(client.Object, notice) {}}
+		n := &news{tell: func(client.Object, notice) bool { return true }}
 		n.add(web(), notice{reason: "a"})
 		for range 9 {
 			time.Sleep(tellEvery / 10)
@@ -48,4 +49,25 @@ func TestNewsAreToldOnABusyDay(t *testing.T) {
 			t.Errorf("%v more to wait", time.Since(began))
 		}
 	})
+}
+
+// TestNewsAreKept: what cannot be told now is told later, in order.
+func TestNewsAreKept(t *testing.T) {
+	var told []string
+	room := 1
+	n := &news{tell: func(_ client.Object, x notice) bool {
+		if room == 0 {
+			return false
+		}
+		told, room = append(told, x.reason), room-1
+		return true
+	}}
+	n.add(web(), notice{reason: "a"}, notice{reason: "b"}, notice{reason: "c"})
+	n.some()
+	n.some()
+	room = 2
+	n.some()
+	if !slices.Equal(told, []string{"a", "b", "c"}) || n.queue != nil {
+		t.Errorf("told %v, left %v", told, n.queue)
+	}
 }

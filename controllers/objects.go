@@ -11,7 +11,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
-	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
@@ -19,29 +18,32 @@ import (
 // answers to our own writes and the first list. Objects are shared with the cache: nobody may change them.
 type objects struct {
 	cache    client.Reader
+	slim     *slimmer
 	ahead    map[types.NamespacedName]*corev1.Service
 	reserved map[types.NamespacedName]*v1beta1.IPReservation // the same of reservations
 }
 
-func newObjects(cache client.Reader) *objects {
+func newObjects(cache client.Reader, slim *slimmer) *objects {
 	return &objects{
-		cache: cache, ahead: map[types.NamespacedName]*corev1.Service{},
+		cache: cache, slim: slim, ahead: map[types.NamespacedName]*corev1.Service{},
 		reserved: map[types.NamespacedName]*v1beta1.IPReservation{},
 	}
 }
 
-// saw notes an object that came from the API server itself.
-func (o *objects) saw(object client.Object) error {
-	if _, err := kube.Slim(object); err != nil {
-		return err
+// saw notes an object that came from the API server itself, and returns it as it is kept.
+func (o *objects) saw(object client.Object) (client.Object, error) {
+	slim, err := o.slim.slim(object)
+	if err != nil {
+		return object, err
 	}
-	switch x := object.(type) {
+	switch x := slim.(type) {
 	case *corev1.Service:
 		o.ahead[keyOf(x)] = x
+		return x, nil
 	case *v1beta1.IPReservation:
 		o.reserved[keyOf(x)] = x
 	}
-	return nil
+	return object, nil
 }
 
 // service returns the newest known version of a Service, nil when there is none.

@@ -59,9 +59,9 @@ func TestNewestVersionOfAService(t *testing.T) {
 			if tc.cached != nil {
 				cache[named("web")] = tc.cached
 			}
-			o := newObjects(cache)
+			o := newObjects(cache, newSlimmer())
 			if tc.ahead != nil {
-				if err := o.saw(tc.ahead); err != nil {
+				if _, err := o.saw(tc.ahead); err != nil {
 					t.Fatal(err)
 				}
 			}

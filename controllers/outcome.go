@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
@@ -242,12 +241,12 @@ func (a *announcer) service(ctx context.Context, k types.NamespacedName) (*plan.
 	if err != nil {
 		return nil, fmt.Errorf("reading Service %s: %w", k, err)
 	}
-	var list discoveryv1.EndpointSliceList
-	if err := a.cache.List(ctx, &list, client.InNamespace(k.Namespace), client.MatchingFields{sliceService: k.Name}, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing EndpointSlices of %s: %w", k, err)
+	list, err := slicesOf(ctx, a.cache, k)
+	if err != nil {
+		return nil, err
 	}
 	return &plan.Service{
-		Service: spec.ParseService(&s), Endpoints: spec.ParseEndpoints(list.Items),
+		Service: new(spec.ParseService(&s)), Endpoints: spec.ParseEndpoints(list),
 		Announced: meta.IsStatusConditionTrue(s.Status.Conditions, v1beta1.ConditionAnnounced),
 	}, nil
 }
@@ -304,7 +303,7 @@ func (a *announcer) lacks(ip netip.Addr, w plan.Withheld) (spec.Reason, string) 
 	if reason, message := trouble(s, ip); reason != "" {
 		return reason, message
 	}
-	if s.Status.L2.Truncated { // it has too many to name them all
+	if s.Status.Omitted.L2Addresses > 0 { // it has too many to name them all
 		a.facts.owners[ip] = owner{node: w.Owner}
 		return "", ""
 	}

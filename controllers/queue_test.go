@@ -102,7 +102,7 @@ func TestInboxRemembersNames(t *testing.T) {
 // TestEchoesAreNotLookedAtAgain: of the versions that the cache brings only those count that nobody has looked at.
 func TestEchoesAreNotLookedAtAgain(t *testing.T) {
 	cache := fakeCache{named("web"): version("1", "100")}
-	a := &allocator{objects: newObjects(cache), settled: map[types.NamespacedName]string{named("web"): "100", named("gone"): "50"}}
+	a := &allocator{objects: newObjects(cache, newSlimmer()), settled: map[types.NamespacedName]string{named("web"): "100", named("gone"): "50"}}
 	for _, tc := range []struct {
 		name  string
 		moved string

@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
@@ -42,10 +44,9 @@ type quickstart struct {
 	cache     ctrlcache.Cache
 	client    client.Client // under the fence
 	metrics   *metrics
-	tell      func(client.Object, notice)
 	addresses []v1beta1.AddressRange
 
-	refused map[types.UID]bool // objects in whose place ours would be; told once
+	refused map[types.UID]bool // objects in whose place ours would be; logged once
 }
 
 // parseQuickstart reads the flag's addresses: CIDRs, ranges and single addresses.
@@ -145,7 +146,7 @@ func (q *quickstart) ensure(ctx context.Context, kind string, have client.Object
 		return true, q.create(ctx, kind, want)
 	case err != nil:
 		return false, fmt.Errorf("reading %s %s: %w", kind, QuickstartName, err)
-	case have.GetLabels()[v1beta1.LabelQuickstart] != "true":
+	case inPlaceOfOurs(have):
 		q.refuse(kind, have)
 		return false, nil
 	case right():
@@ -190,15 +191,31 @@ func (q *quickstart) correct(ctx context.Context, kind string, have client.Objec
 	return nil
 }
 
-// refuse says, once for each object, that it is left alone.
+// refuse logs, once for each object, that it is left alone. The reporter tells users.
 func (q *quickstart) refuse(kind string, o client.Object) {
 	if q.refused[o.GetUID()] {
 		return
 	}
 	q.refused[o.GetUID()] = true
-	o.GetObjectKind().SetGroupVersionKind(v1beta1.GroupVersion().WithKind(kind))
+	q.log.Error(nil, "quickstart not applied: an object of that name was made by somebody else", "reason", kind)
+}
+
+// inPlaceOfOurs tells whether an object stands where the controller's own is to be.
+func inPlaceOfOurs(o client.Object) bool {
+	return o.GetName() == QuickstartName && o.GetLabels()[v1beta1.LabelQuickstart] != "true"
+}
+
+// markForeign makes conditions say whether the object is left alone though the controller is to keep one of its name. It
+// returns whether they differ now, and what is worth an event: what was said before is not, whoever has said it.
+func markForeign(o client.Object, kind string, keeps bool, conditions *[]metav1.Condition) (news []notice, differs bool) {
+	if !keeps || !inPlaceOfOurs(o) {
+		return nil, meta.RemoveStatusCondition(conditions, v1beta1.ConditionQuickstart)
+	}
 	message := fmt.Sprintf("the controller was told to keep a %s of this name (quickstart.addresses), but this one lacks its label %s=true: it is left as it is. Rename it, or label it to have it overwritten",
 		kind, v1beta1.LabelQuickstart)
-	q.tell(o, notice{warning: true, reason: eventQuickstart, message: message})
-	q.log.Error(nil, "quickstart not applied: an object of that name was made by somebody else", "reason", kind)
+	if meta.FindStatusCondition(*conditions, v1beta1.ConditionQuickstart) == nil {
+		news = []notice{{warning: true, reason: eventQuickstart, message: message}}
+	}
+	return news, meta.SetStatusCondition(conditions, metav1.Condition{Type: v1beta1.ConditionQuickstart, Status: metav1.ConditionTrue,
+		Reason: eventQuickstart, Message: message, ObservedGeneration: o.GetGeneration()})
 }

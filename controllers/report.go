@@ -90,7 +90,8 @@ type reporter struct {
 	cache   client.Reader
 	client  client.Client
 	metrics *metrics
-	tell    func(client.Object, notice)
+	tell    func(client.Object, notice) bool
+	keeps   bool // the controller is to keep objects of its own: quickstart
 
 	failures  map[string]int // in a row, by kind and name
 	facts     atomic.Pointer[facts]
@@ -211,10 +212,11 @@ func (r *reporter) pool(ctx context.Context, o *v1beta1.IPAddressPool, f poolFac
 	} else {
 		meta.RemoveStatusCondition(&o.Status.Conditions, v1beta1.ConditionUnchecked)
 	}
+	left, _ := markForeign(o, "IPAddressPool", r.keeps, &o.Status.Conditions)
 	if equality.Semantic.DeepEqual(was, o.Status) {
 		return nil
 	}
-	return r.write(ctx, o, o.Status, news)
+	return r.write(ctx, o, o.Status, append(news, left...))
 }
 
 // hinted returns what the nodes make of an advertisement, nothing while that is not known.
@@ -231,9 +233,10 @@ func (r *reporter) l2(ctx context.Context, o *v1beta1.L2Advertisement, f objectF
 	if f.problem == nil {
 		f.problem = h.problem
 	}
+	left, differs := markForeign(o, "L2Advertisement", r.keeps, &o.Status.Conditions)
 	is := ready(f, "it is in use"+h.words)
 	was := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionReady)
-	if was != nil && was.Reason == is.Reason && o.Status.ObservedGeneration == f.generation && was.ObservedGeneration == f.generation {
+	if !differs && was != nil && was.Reason == is.Reason && o.Status.ObservedGeneration == f.generation && was.ObservedGeneration == f.generation {
 		if h.problem != nil && f.problem == h.problem || was.Message == is.Message {
 			return nil
 		}
@@ -244,7 +247,7 @@ func (r *reporter) l2(ctx context.Context, o *v1beta1.L2Advertisement, f objectF
 	}
 	o.Status.ObservedGeneration = f.generation
 	meta.SetStatusCondition(&o.Status.Conditions, is)
-	return r.write(ctx, o, o.Status, news)
+	return r.write(ctx, o, o.Status, append(news, left...))
 }
 
 func ready(f objectFacts, words string) metav1.Condition {
@@ -289,7 +292,9 @@ func (r *reporter) write(ctx context.Context, o client.Object, status any, news 
 		return err
 	}
 	for _, n := range news {
-		r.tell(o, n)
+		if !r.tell(o, n) {
+			r.log.V(1).Info("event not written", "reason", "too many wait")
+		}
 	}
 	return nil
 }

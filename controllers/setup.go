@@ -10,11 +10,8 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -80,38 +77,31 @@ func New(cfg *rest.Config, o Options) (manager.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	mgr, err := newManager(cfg, o, lease)
+	slim := newSlimmer()
+	mgr, err := newManager(cfg, o, lease, slim)
 	if err != nil {
 		return nil, err
 	}
-	if err := setup(mgr, o, f); err != nil {
+	rec, err := newRecorder(o.Log.WithName("events"), mgr.GetScheme(), mgr.GetClient())
+	if err != nil {
 		return nil, err
 	}
-	return mgr, nil
+	if err := setup(mgr, o, f, slim, rec); err != nil {
+		return nil, err
+	}
+	return &recorded{mgr, rec}, nil
 }
 
-func newManager(cfg *rest.Config, o Options, lease *leaseLock) (manager.Manager, error) {
+func newManager(cfg *rest.Config, o Options, lease *leaseLock, slim *slimmer) (manager.Manager, error) {
 	scheme, err := kube.NewScheme()
 	if err != nil {
 		return nil, err
 	}
-	shared, forever := true, time.Duration(-1)
-	speakerPods := labels.SelectorFromSet(kube.SpeakerPodLabels())
+	forever := time.Duration(-1)
 	mgr, err := manager.New(cfg, manager.Options{
-		Scheme: scheme,
-		Logger: o.Log,
-		Cache: cache.Options{
-			DefaultTransform: kube.Slim,
-			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Service{}:            {UnsafeDisableDeepCopy: &shared},
-				&v1beta1.IPReservation{}:     {UnsafeDisableDeepCopy: &shared},
-				&corev1.Namespace{}:          {UnsafeDisableDeepCopy: &shared},
-				&corev1.Pod{}:                {Namespaces: map[string]cache.Config{o.Namespace: {}}, Label: speakerPods, UnsafeDisableDeepCopy: &shared, Transform: slimPod},
-				&v1beta1.SpeakerStatus{}:     {UnsafeDisableDeepCopy: &shared},
-				&discoveryv1.EndpointSlice{}: {Label: kube.WithClusterIP(), UnsafeDisableDeepCopy: &shared, Transform: slimSlice},
-				&corev1.Node{}:               {UnsafeDisableDeepCopy: &shared, Transform: slimNode},
-			},
-		},
+		Scheme:                              scheme,
+		Logger:                              o.Log,
+		Cache:                               cacheOptions(o.Namespace, slim),
 		LeaderElection:                      true,
 		LeaderElectionID:                    LeaseName,
 		LeaderElectionResourceLockInterface: lease,
@@ -131,7 +121,7 @@ func newManager(cfg *rest.Config, o Options, lease *leaseLock) (manager.Manager,
 }
 
 // setup is the table of contents: what the controller runs.
-func setup(mgr manager.Manager, o Options, f *fence) error {
+func setup(mgr manager.Manager, o Options, f *fence, slim *slimmer, rec *recorder) error {
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
@@ -144,14 +134,13 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 	if err != nil {
 		return err
 	}
-	tell := teller(mgr.GetEventRecorder(userAgent))
-	rep := newReporter(mgr, o, writer, m, tell)
+	rep := newReporter(mgr, o, writer, m, rec.tell)
 	if err := indexSlices(mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	s := newService(mgr, o, f, writer, m, rep, tell)
+	s := newService(mgr, o, f, slim, writer, m, rep, rec.tell)
 	announcing := newAnnouncer(mgr, o, m, s.inbox, rep)
-	routers := newBGPReporter(mgr, o, newReporter(mgr, o, writer, m, tell))
+	routers := newBGPReporter(mgr, o, newReporter(mgr, o, writer, m, rec.tell))
 	s.used, s.speakers = used, speakers{o.ServiceFinalizer, o.Namespace, mgr.GetCache()}
 	runnables := []manager.Runnable{
 		rep,
@@ -166,7 +155,7 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 	}
 	if len(addresses) > 0 {
 		runnables = append(runnables, &quickstart{
-			log: o.Log.WithName("quickstart"), fence: f, cache: mgr.GetCache(), client: writer, metrics: m, tell: tell,
+			log: o.Log.WithName("quickstart"), fence: f, cache: mgr.GetCache(), client: writer, metrics: m,
 			addresses: addresses, refused: map[types.UID]bool{},
 		})
 	}
@@ -181,11 +170,11 @@ func setup(mgr manager.Manager, o Options, f *fence) error {
 	return addChecks(mgr, slices.Concat(s.watched(), announcing.watched(), routers.watched()))
 }
 
-func newService(mgr manager.Manager, o Options, f *fence, writer client.Client, m *metrics, rep *reporter, tell func(client.Object, notice)) *service {
+func newService(mgr manager.Manager, o Options, f *fence, slim *slimmer, writer client.Client, m *metrics, rep *reporter, tell func(client.Object, notice) bool) *service {
 	return &service{
 		allocator: &allocator{
 			log: o.Log.WithName("allocator"), classes: o.Classes, now: time.Now, live: mgr.GetAPIReader(),
-			objects: newObjects(mgr.GetCache()), inbox: newInbox(o.Classes), witness: &witness{now: time.Now}, services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
+			objects: newObjects(mgr.GetCache(), slim), inbox: newInbox(o.Classes), witness: &witness{now: time.Now}, services: newLane("Service", "service"), reservations: newLane("IPReservation", "reservation"),
 			metrics: m, report: rep, news: news{tell: tell}, table: alloc.New(), since: map[types.NamespacedName]time.Time{}, settled: map[types.NamespacedName]string{},
 			known: byNamespace{}, leaving: keySet{}, said: map[types.NamespacedName]announcement{}, touched: map[string]bool{},
 		},
@@ -208,21 +197,8 @@ func newBGPReporter(mgr manager.Manager, o Options, writer *reporter) *bgpReport
 	}
 }
 
-// sliceService is the index of EndpointSlices by the name of their Service.
-const sliceService = "service"
-
-func indexSlices(indexer client.FieldIndexer) error {
-	err := indexer.IndexField(context.Background(), &discoveryv1.EndpointSlice{}, sliceService, func(o client.Object) []string {
-		return []string{serviceOf(o).Name}
-	})
-	if err != nil {
-		return fmt.Errorf("indexing EndpointSlices: %w", err)
-	}
-	return nil
-}
-
-func newReporter(mgr manager.Manager, o Options, writer client.Client, m *metrics, tell func(client.Object, notice)) *reporter {
-	return &reporter{log: o.Log.WithName("status"), cache: mgr.GetCache(), client: writer, metrics: m, tell: tell, failures: map[string]int{}, wake: make(chan struct{}, 1), allocated: make(chan struct{})}
+func newReporter(mgr manager.Manager, o Options, writer client.Client, m *metrics, tell func(client.Object, notice) bool) *reporter {
+	return &reporter{log: o.Log.WithName("status"), cache: mgr.GetCache(), client: writer, metrics: m, tell: tell, keeps: len(o.QuickstartAddresses) > 0, failures: map[string]int{}, wake: make(chan struct{}, 1), allocated: make(chan struct{})}
 }
 
 // newWriter returns the client for all that only a leader may write. It waits a little longer than the API server does.
@@ -237,54 +213,9 @@ func newWriter(mgr manager.Manager, f *fence) (client.Client, error) {
 	return c, nil
 }
 
-func teller(r events.EventRecorder) func(client.Object, notice) {
-	return func(o client.Object, n notice) {
-		kind := corev1.EventTypeNormal
-		if n.warning {
-			kind = corev1.EventTypeWarning
-		}
-		r.Eventf(o, nil, kind, n.reason, "Assign", "%s", n.message)
-	}
-}
-
 // watched is what the cache holds, on a standby too: it then takes over with a full one.
 func (a *allocator) watched() []client.Object {
 	return append(slices.Concat(a.used.watched(), a.speakers.watched()), &corev1.Service{}, &corev1.Namespace{}, &v1beta1.IPReservation{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{})
-}
-
-// slimPod keeps where a Pod is, and whether it is Ready.
-func slimPod(o any) (any, error) {
-	if p, ok := o.(*corev1.Pod); ok {
-		var ready []corev1.PodCondition
-		for _, c := range p.Status.Conditions {
-			if c.Type == corev1.PodReady {
-				ready = append(ready, corev1.PodCondition{Type: c.Type, Status: c.Status})
-			}
-		}
-		p.Annotations, p.Spec, p.Status = nil, corev1.PodSpec{NodeName: p.Spec.NodeName}, corev1.PodStatus{Conditions: ready}
-	}
-	return kube.Slim(o)
-}
-
-// slimNode drops what is big and read by nobody here.
-func slimNode(o any) (any, error) {
-	if n, ok := o.(*corev1.Node); ok {
-		status := corev1.NodeStatus{Addresses: n.Status.Addresses}
-		for _, c := range n.Status.Conditions {
-			if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
-				status.Conditions = append(status.Conditions, corev1.NodeCondition{Type: c.Type, Status: c.Status})
-			}
-		}
-		n.Status = status // annotations stay: BGPPeers may take values from any of them
-	}
-	return kube.Slim(o)
-}
-
-func slimSlice(o any) (any, error) {
-	if s, ok := o.(*discoveryv1.EndpointSlice); ok {
-		return kube.SlimEndpointSlice(s), nil
-	}
-	return kube.Slim(o)
 }
 
 // addWitness has the witness look from the beginning, leader or not.

@@ -17,9 +17,10 @@ func TestSpeakersRestartWithoutTheAPIServer(t *testing.T) {
 	s.answer(a, 80)
 	before := s.ownerAnswers(a)
 	for n := 1; n <= 3; n++ {
-		s.Eventually(fmt.Sprintf("a snapshot on n%d that knows %s", n, a), func() error {
+		s.Eventually(fmt.Sprintf("a snapshot on n%d that knows the Service, %s and the pods", n, a), func() error {
+			known := fmt.Sprintf(`"Name":"static"}.*"Held":\["%s"\].*"Ready":{"Nodes":\["n1","n2","n3"\]`, a)
 			_, err := lab.ExecInside(s.Ctx, n, "sh", "-c",
-				"zgrep -q "+a.String()+" /var/lib/kubelet/pods/*/volumes/kubernetes.io~empty-dir/snapshot/snapshot")
+				"zgrep -q '"+known+"' /var/lib/kubelet/pods/*/volumes/kubernetes.io~empty-dir/snapshot/snapshot")
 			return err
 		})
 	}

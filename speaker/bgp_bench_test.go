@@ -26,7 +26,7 @@ func BenchmarkBGPPass(b *testing.B) {
 			for i := range services {
 				a := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
 				w.Services = append(w.Services, plan.Service{
-					Service:   spec.Service{Held: []netip.Addr{a}, Pools: []string{"lan"}},
+					Service:   &spec.Service{Held: []netip.Addr{a}, Pools: []string{"lan"}},
 					Endpoints: spec.Endpoints{IPv4: spec.Backends{Nodes: []string{"n1"}}},
 				})
 			}

@@ -1,28 +1,28 @@
 package speaker
 
 import (
-	"slices"
-	"sync"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/kube"
+	"github.com/belfry-lb/belfry/internal/spec"
 )
 
 // CacheOptions let a cache hold no more than a speaker reads, which every node pays for: of Services those of type
 // LoadBalancer, of Pods and Secrets its own kind's in its own namespace, of SpeakerStatuses its own, and of each object
 // what matters.
-func CacheOptions(node, namespace string) cache.Options {
+func CacheOptions(node, namespace string, classes kube.Classes) cache.Options {
 	own := map[string]cache.Config{namespace: {}}
 	return cache.Options{
-		DefaultTransform:            newSlimmer().slim,
+		DefaultTransform:            newSlimmer(classes).slim,
 		ReaderFailOnMissingInformer: true,
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Service{}:            {Field: fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer))},
@@ -37,27 +37,25 @@ func CacheOptions(node, namespace string) cache.Options {
 // helmRelease is the type of the Secrets in which helm keeps releases: up to a megabyte each, and none has a password of ours.
 const helmRelease = "helm.sh/release.v1"
 
-// slimmer knows what slim objects share.
+// slimmer makes small what caches hold.
 type slimmer struct {
-	finalizers []string
-	mu         sync.Mutex
-	pools      map[string]map[string]string // the annotations of Services, by the pools that they name
+	classes kube.Classes
+	pools   kube.Shared[[]string] // lists of pools, which many Services share
 }
 
-// mostPools bounds what somebody can have kept who writes there whatever comes to mind. There are fewer pools.
-const mostPools = 1000
-
-func newSlimmer() *slimmer {
-	return &slimmer{finalizers: []string{v1beta1.ServiceFinalizer}, pools: map[string]map[string]string{}}
+func newSlimmer(classes kube.Classes) *slimmer {
+	return &slimmer{classes: classes}
 }
 
 // slim is a cache transform. What it drops is big and read by nobody here.
 func (s *slimmer) slim(o any) (any, error) {
 	switch o := o.(type) {
+	case *knownService, *knownSlice: // they have been here before
+		return o, nil
 	case *corev1.Service:
 		return s.service(o), nil
 	case *discoveryv1.EndpointSlice:
-		return kube.SlimEndpointSlice(o), nil
+		return slimSlice(o), nil
 	case *corev1.Node:
 		o.Status.Images, o.Status.VolumesAttached, o.Status.VolumesInUse = nil, nil, nil
 	case *corev1.Pod:
@@ -67,53 +65,34 @@ func (s *slimmer) slim(o any) (any, error) {
 	return kube.Slim(o)
 }
 
-// service keeps what a plan is made from: not what the Service wishes for, which the controller has seen to.
-func (s *slimmer) service(o *corev1.Service) *corev1.Service {
-	kept := &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: kube.One(o.Namespace), Name: o.Name, UID: o.UID, ResourceVersion: o.ResourceVersion,
-			CreationTimestamp: o.CreationTimestamp, DeletionTimestamp: o.DeletionTimestamp, Labels: o.Labels,
-		},
-		Spec: corev1.ServiceSpec{
-			Type: kube.One(o.Spec.Type), LoadBalancerClass: o.Spec.LoadBalancerClass, IPFamilies: o.Spec.IPFamilies, ClusterIPs: o.Spec.ClusterIPs,
-			ExternalTrafficPolicy: kube.One(o.Spec.ExternalTrafficPolicy), SessionAffinity: kube.One(o.Spec.SessionAffinity),
-		},
+func (s *slimmer) service(o *corev1.Service) *knownService {
+	o.Namespace = kube.One(o.Namespace)
+	kept := &knownService{Version: o.ResourceVersion, Concern: concernOf(s.classes, o), Announced: isAnnounced(o)}
+	if kept.Concern == foreign {
+		kept.Key, kept.Announced = types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, false
+		return kept
 	}
-	if pools, is := o.Annotations[v1beta1.AnnotationAllocatedFrom]; is {
-		kept.Annotations = s.allocatedFrom(pools)
-	}
-	if slices.Contains(o.Finalizers, v1beta1.ServiceFinalizer) {
-		kept.Finalizers = s.finalizers
-	}
-	if len(o.Spec.IPFamilies) > 0 {
-		kept.Spec.ClusterIPs = nil // they tell the families of those that do not say
-	}
-	kept.Spec.Ports = make([]corev1.ServicePort, len(o.Spec.Ports))
-	for i, p := range o.Spec.Ports {
-		kept.Spec.Ports[i] = corev1.ServicePort{Protocol: kube.One(p.Protocol), Port: p.Port}
-	}
-	kept.Status.LoadBalancer.Ingress = make([]corev1.LoadBalancerIngress, len(o.Status.LoadBalancer.Ingress))
-	for i, in := range o.Status.LoadBalancer.Ingress {
-		kept.Status.LoadBalancer.Ingress[i].IP = in.IP
-	}
-	for _, c := range o.Status.Conditions {
-		if c.Type == v1beta1.ConditionAllocated || c.Type == v1beta1.ConditionAnnounced {
-			kept.Status.Conditions = append(kept.Status.Conditions, metav1.Condition{
-				Type: kube.One(c.Type), Status: kube.One(c.Status), LastTransitionTime: c.LastTransitionTime,
-			})
+	kept.Service = spec.ParseHolder(o)
+	kept.Pools = s.pools.One(strings.Join(kept.Pools, ","), kept.Pools)
+	for i, l := range kept.Labels {
+		if kept.Labels[i].Key = kube.One(l.Key); l.Value == o.Name {
+			kept.Labels[i].Value = o.Name // as it mostly is in some of them
 		}
+	}
+	for i := range kept.Ports {
+		kept.Ports[i].Protocol = kube.One(kept.Ports[i].Protocol)
 	}
 	return kept
 }
 
-func (s *slimmer) allocatedFrom(pools string) map[string]string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m, known := s.pools[pools]
-	if !known {
-		if m = map[string]string{v1beta1.AnnotationAllocatedFrom: pools}; len(s.pools) < mostPools {
-			s.pools[pools] = m
+func slimSlice(o *discoveryv1.EndpointSlice) *knownSlice {
+	for i := range o.Endpoints {
+		if name := o.Endpoints[i].NodeName; name != nil {
+			*name = kube.One(*name)
 		}
 	}
-	return m
+	return &knownSlice{
+		Slice: spec.ParseSlice(o), Key: types.NamespacedName{Namespace: kube.One(o.Namespace), Name: o.Name},
+		Service: o.Labels[discoveryv1.LabelServiceName], Version: o.ResourceVersion,
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
@@ -21,46 +23,19 @@ import (
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-func slimmed[T any](t *testing.T, o T) T {
-	t.Helper()
-	kept, err := newSlimmer().slim(o)
-	must(t, err)
-	return kept.(T)
-}
-
 func TestSlimSlice(t *testing.T) {
 	yes, no := true, false
-	tests := []struct {
-		name      string
-		endpoints []discoveryv1.Endpoint
-		kept      int
-	}{
-		{"none", nil, 0},
-		{"alike on one node", []discoveryv1.Endpoint{endpoint("n1", &yes, &yes), endpoint("n1", &yes, &yes)}, 1},
-		{"on two nodes", []discoveryv1.Endpoint{endpoint("n1", &yes, &yes), endpoint("n2", &yes, &yes)}, 2},
-		{"ready and not", []discoveryv1.Endpoint{endpoint("n1", &no, &no), endpoint("n1", &yes, &yes)}, 2},
-		{"serving and not", []discoveryv1.Endpoint{endpoint("n1", &no, &yes), endpoint("n1", &no, &no)}, 2},
-		{"unset is not false", []discoveryv1.Endpoint{endpoint("n1", nil, nil), endpoint("n1", &no, nil)}, 2},
-		{"without a node", []discoveryv1.Endpoint{endpoint("", &yes, &yes), endpoint("n1", &no, &yes), endpoint("", &yes, &yes)}, 2},
+	whole := newSlice("web", "web-1", endpoint("n1", &yes, &yes), endpoint("n1", &yes, &yes), endpoint("n2", &no, &yes), endpoint("", nil, nil))
+	whole.ResourceVersion = "7"
+	kept := slim[*knownSlice](t, whole)
+	if m, err := meta.Accessor(kept); err != nil || m.GetName() != "web-1" || m.GetNamespace() != "default" || m.GetResourceVersion() != "7" {
+		t.Errorf("a cache could not tell it from others: %v, %v", m, err)
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			whole := newSlice("web", "web-1", tt.endpoints...)
-			whole.ResourceVersion, whole.Ports = "7", []discoveryv1.EndpointPort{{}}
-			kept := slimmed(t, whole.DeepCopy())
-			if len(kept.Endpoints) != tt.kept || kept.Ports != nil {
-				t.Errorf("kept %v", kept)
-			}
-			if kept.Name != "web-1" || kept.Namespace != "default" || kept.ResourceVersion != "7" {
-				t.Errorf("a cache could not tell it from others: %v", kept.ObjectMeta)
-			}
-			read := func(s *discoveryv1.EndpointSlice) spec.Endpoints {
-				return spec.ParseEndpoints([]discoveryv1.EndpointSlice{*s})
-			}
-			if diff := cmp.Diff(read(whole), read(kept), equalPrefixes); diff != "" || sliceChanged(whole, kept) {
-				t.Error("says something else:", diff)
-			}
-		})
+	want := &knownSlice{
+		Slice: spec.ParseSlice(whole), Key: types.NamespacedName{Namespace: "default", Name: "web-1"}, Service: "web", Version: "7",
+	}
+	if diff := cmp.Diff(want, kept); diff != "" || !kept.Ready.Any() {
+		t.Error(diff)
 	}
 }
 
@@ -105,37 +80,49 @@ func TestSlimService(t *testing.T) {
 				},
 			}
 			change(whole)
-			kept := slimmed(t, whole.DeepCopy())
 			for _, classes := range []kube.Classes{kube.DefaultClasses(), {LoadBalancerClass: "other"}} {
-				if announced(classes, kept) != announced(classes, whole) || leaves(classes, kept) != leaves(classes, whole) {
-					t.Errorf("announced and leaving to %v: %t %t, were %t %t", classes,
-						announced(classes, kept), leaves(classes, kept), announced(classes, whole), leaves(classes, whole))
+				o, err := newSlimmer(classes).slim(whole.DeepCopy())
+				must(t, err)
+				kept := o.(*knownService)
+				if m, err := meta.Accessor(kept); err != nil || m.GetName() != "web" || m.GetNamespace() != ns || m.GetResourceVersion() != "7" {
+					t.Errorf("a cache could not tell it from others: %v, %v", m, err)
 				}
-			}
-			if isAnnounced(kept) != isAnnounced(whole) {
-				t.Errorf("says of itself %t", isAnnounced(kept))
-			}
-			if diff := cmp.Diff(spec.ParseService(whole), spec.ParseService(kept), equalPrefixes); diff != "" {
-				t.Error("says something else:", diff)
-			}
-			if kept.ResourceVersion != whole.ResourceVersion || kept.Spec.Selector != nil || len(kept.Annotations) > 1 || len(kept.Status.Conditions) > 2 {
-				t.Errorf("kept %v", kept)
+				if (kept.Concern == ours) != announced(classes, whole) || (kept.Concern == leaving) != leaves(classes, whole) {
+					t.Errorf("to %v it is %d; announced %t, leaves %t", classes, kept.Concern, announced(classes, whole), leaves(classes, whole))
+				}
+				want := &knownService{Service: spec.ParseHolder(whole), Version: "7", Concern: kept.Concern, Announced: isAnnounced(whole)}
+				if kept.Concern == foreign {
+					want = &knownService{Service: spec.Service{Key: want.Key}, Version: "7"}
+				}
+				if diff := cmp.Diff(want, kept, equalPrefixes); diff != "" {
+					t.Error(diff)
+				}
 			}
 		})
 	}
 }
 
-// TestSharedAnnotationsAreBounded: whoever may write Services makes no speaker grow.
-func TestSharedAnnotationsAreBounded(t *testing.T) {
-	s := newSlimmer()
-	for i := range 2 * mostPools {
-		pools := fmt.Sprint("pool-", i)
-		if got := s.allocatedFrom(pools); got[v1beta1.AnnotationAllocatedFrom] != pools || len(got) != 1 {
-			t.Fatalf("%s: %v", pools, got)
+// TestSharedPoolsAreBounded: whoever may write Services makes no speaker grow.
+func TestSharedPoolsAreBounded(t *testing.T) {
+	s := newSlimmer(kube.DefaultClasses())
+	shared := func(pools ...string) []string {
+		o := newService("web", func(o *corev1.Service) { o.Annotations[v1beta1.AnnotationAllocatedFrom] = strings.Join(pools, ",") })
+		return s.service(o).Pools
+	}
+	if shared(strings.Repeat("x", kube.MostWords+1)); s.pools.Len() > 0 {
+		t.Error("what is so long is kept")
+	}
+	for i := range 2 * kube.MostShared {
+		pools := []string{fmt.Sprint("pool-", i), "other"}
+		if got := shared(pools...); !slices.Equal(got, pools) {
+			t.Fatalf("%v: %v", pools, got)
 		}
 	}
-	if len(s.pools) != mostPools {
-		t.Errorf("%d are kept", len(s.pools))
+	if n := s.pools.Len(); n != kube.MostShared {
+		t.Errorf("%d are kept", n)
+	}
+	if a, b := shared("pool-0", "other"), shared("pool-0", "other"); &a[0] != &b[0] {
+		t.Error("two Services of the same pools share nothing")
 	}
 }
 
@@ -146,7 +133,7 @@ func TestSlimNode(t *testing.T) {
 	whole.Spec.Taints = []corev1.Taint{{Key: "node.kubernetes.io/out-of-service"}}
 	whole.Status.Images = []corev1.ContainerImage{{Names: []string{"big"}}}
 	whole.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet"}}
-	kept := slimmed(t, whole.DeepCopy())
+	kept := slim[*corev1.Node](t, whole)
 	if kept.Status.Images != nil || kept.ManagedFields != nil {
 		t.Error("kept what nobody reads")
 	}
@@ -159,7 +146,7 @@ func TestSlimPod(t *testing.T) {
 	whole := newPod("n1", "192.0.2.1", "2001:db8::1")
 	whole.Spec.Containers = []corev1.Container{{Name: "speaker"}}
 	whole.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "speaker"}}
-	kept := slimmed(t, whole.DeepCopy())
+	kept := slim[*corev1.Pod](t, whole)
 	if kept.Spec.Containers != nil || kept.Status.ContainerStatuses != nil {
 		t.Error("kept what nobody reads")
 	}
@@ -179,7 +166,7 @@ func TestHeadlessSlicesAreNotCached(t *testing.T) {
 }
 
 func TestCacheIsNarrow(t *testing.T) {
-	o := CacheOptions("n1", ns)
+	o := CacheOptions("n1", ns, kube.DefaultClasses())
 	if !o.ReaderFailOnMissingInformer {
 		t.Error("a read of a kind that is not watched would begin to watch it everywhere")
 	}

@@ -26,9 +26,9 @@ func TestDigestFollowsThePlanThatIsCarriedOut(t *testing.T) {
 			if age := time.Since(first.Since.Time); age < time.Hour || age > time.Hour+holdDown {
 				t.Errorf("the plan is of %s ago", age)
 			}
-			service := newService("web2")
-			must(t, r.api.Create(t.Context(), service))
-			r.dirt.mark(service)
+			service := slim[*knownService](t, newService("web2"))
+			r.known.put(service)
+			r.dirt.mark(service.Key)
 			r.changed.raise()
 			r.rest()
 			if got := r.plan(); got != first {
@@ -39,7 +39,7 @@ func TestDigestFollowsThePlanThatIsCarriedOut(t *testing.T) {
 			r.wire.fail.Store(&cannot)
 			added := &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "more"}}
 			must(t, r.api.Create(t.Context(), added))
-			r.dirt.mark(added)
+			r.dirt.markAll()
 			r.changed.raise()
 			elapse(time.Minute)
 			if got := r.plan(); got != first {

@@ -3,8 +3,6 @@ package speaker
 import (
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -19,37 +17,16 @@ type dirt struct {
 type found struct {
 	all      bool // everything may have changed
 	services map[types.NamespacedName]bool
-	anew     map[types.NamespacedName]bool                 // of these, those that were not announced meanwhile: nobody has watched their endpoints
-	slices   map[types.NamespacedName]types.NamespacedName // EndpointSlice → Service
 }
 
-// mark takes down a cached object that has changed, come or gone.
-func (d *dirt) mark(o any) {
+// mark takes down a Service that has changed, come or gone, itself or its endpoints.
+func (d *dirt) mark(service types.NamespacedName) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.services == nil {
-		d.services, d.anew = map[types.NamespacedName]bool{}, map[types.NamespacedName]bool{}
-		d.slices = map[types.NamespacedName]types.NamespacedName{}
+		d.services = map[types.NamespacedName]bool{}
 	}
-	switch o := o.(type) {
-	case *corev1.Service:
-		d.services[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = true
-	case *discoveryv1.EndpointSlice:
-		service := serviceOf(o)
-		d.services[service] = true
-		d.slices[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = service
-	default:
-		d.all = true
-	}
-}
-
-// markAnew says of a Service that was marked that it was not announced, be it for a moment.
-func (d *dirt) markAnew(key types.NamespacedName) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.services[key] {
-		d.anew[key] = true
-	}
+	d.services[service] = true
 }
 
 // markAll says that anything may have changed.

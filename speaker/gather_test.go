@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -14,8 +15,31 @@ import (
 	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-func newGatherer(c client.Reader) gatherer {
-	return gatherer{reader: c, classes: kube.DefaultClasses(), slices: sliceNames{}}
+func newGatherer(c client.Reader, known *catalog) gatherer {
+	return gatherer{reader: c, catalog: func() *catalog { return known }}
+}
+
+// slim is what caches hold in place of an object.
+func slim[T any](t *testing.T, o client.Object) T {
+	t.Helper()
+	kept, err := newSlimmer(kube.DefaultClasses()).slim(o.DeepCopyObject())
+	must(t, err)
+	return kept.(T)
+}
+
+// catalogOf holds some Services and EndpointSlices.
+func catalogOf(t *testing.T, objects ...client.Object) *catalog {
+	t.Helper()
+	c := newCatalog()
+	for _, o := range objects {
+		switch o.(type) {
+		case *corev1.Service:
+			c.put(slim[*knownService](t, o))
+		case *discoveryv1.EndpointSlice:
+			c.putSlice(slim[*knownSlice](t, o))
+		}
+	}
+	return c
 }
 
 func TestAnnounced(t *testing.T) {
@@ -44,21 +68,19 @@ func TestAnnounced(t *testing.T) {
 func TestServices(t *testing.T) {
 	yes, no := true, false
 	foreign := newService("foreign", func(s *corev1.Service) { s.Annotations = nil })
-	c := fakeAPI(t,
+	c := catalogOf(t,
 		newService("web"), newService("api"), newService("bare"), foreign,
 		newSlice("web", "web-1", endpoint("n2", &yes, &yes), endpoint("n1", nil, nil)),
 		newSlice("web", "web-2", endpoint("n3", &no, &yes), endpoint("n2", &yes, nil)),
 		newSlice("api", "api-1", endpoint("n3", &no, &yes), endpoint("", &no, &no)),
 		newSlice("foreign", "foreign-1", endpoint("n1", &yes, &yes)),
-	).Build()
-	got, err := newGatherer(c).services(context.Background())
-	must(t, err)
+	)
 	type row struct {
 		Name      string
 		Endpoints spec.Endpoints
 	}
 	var rows []row
-	for _, s := range got {
+	for _, s := range c.all() {
 		rows = append(rows, row{s.Key.Name, s.Endpoints})
 	}
 	want := []row{
@@ -76,7 +98,7 @@ func TestOneBadObject(t *testing.T) {
 	bad := &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "bad"}}
 	bad.Spec.NodeSelectors = []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Nonsense"}}}}
 	good := &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "good"}}
-	objects, err := newGatherer(fakeAPI(t, bad, good).Build()).config(context.Background())
+	objects, err := newGatherer(fakeAPI(t, bad, good).Build(), nil).config(context.Background())
 	must(t, err)
 	config, _ := spec.Parse(objects)
 	if n := len(config.L2Advertisements); n != 1 || config.L2Advertisements[0].Name != "good" {

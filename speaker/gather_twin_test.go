@@ -14,16 +14,44 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/plan"
+	"github.com/belfry-lb/belfry/internal/spec"
 )
 
-// churn edits Services and their endpoints at random, and marks what a cache would tell of.
+// churn edits Services and their endpoints at random, and tells a speaker what a cache would tell of.
 type churn struct {
 	*rand.Rand
 	t   *testing.T
 	api client.Client
 	g   gatherer
 	s   *Speaker
+}
+
+func newChurn(t *testing.T, api client.Client, seed uint64) *churn {
+	s := &Speaker{live: newCatalog(), changed: newSignal(), dirty: newSignal()}
+	return &churn{Rand: rand.New(rand.NewPCG(seed, 1)), t: t, api: api, g: newGatherer(api, s.live), s: s}
+}
+
+// tell has the speaker hear of an object: nil is one that is not there.
+func (c *churn) tell(before, after client.Object) {
+	o := after
+	if o == nil {
+		o = before
+	}
+	h := c.s.followServices()
+	keep := func(o client.Object) any { return slim[*knownService](c.t, o) }
+	if _, is := o.(*discoveryv1.EndpointSlice); is {
+		h, keep = c.s.followSlices(), func(o client.Object) any { return slim[*knownSlice](c.t, o) }
+	}
+	switch {
+	case before == nil:
+		h.OnAdd(keep(after), false)
+	case after == nil:
+		h.OnDelete(keep(before))
+	default:
+		h.OnUpdate(keep(before), keep(after))
+	}
 }
 
 func (c *churn) flip(p float64) bool { return c.Float64() < p }
@@ -69,26 +97,44 @@ func (c *churn) put(o client.Object) {
 	switch {
 	case known && c.flip(.2):
 		must(c.t, c.api.Delete(ctx, before))
-		c.s.come(ctx, before)
+		c.tell(before, nil)
 	case known:
 		o.SetResourceVersion(before.GetResourceVersion())
 		must(c.t, c.api.Update(ctx, o))
-		c.s.change(ctx, before, o)
+		c.tell(before, o)
 	default:
 		must(c.t, c.api.Create(ctx, o))
-		c.s.come(ctx, o)
+		c.tell(nil, o)
 	}
 }
 
-// TestSomeTwin: Services that are looked at because they have changed are as a look at all of them finds them. So a plan that is
-// made from both is the same.
-func TestSomeTwin(t *testing.T) {
+// services is what the API server holds, looked at as a whole.
+func (c *churn) services() map[string]plan.Service {
 	ctx := context.Background()
+	var list corev1.ServiceList
+	var all discoveryv1.EndpointSliceList
+	must(c.t, c.api.List(ctx, &list))
+	must(c.t, c.api.List(ctx, &all))
+	out := map[string]plan.Service{}
+	for _, o := range list.Items {
+		if !announced(kube.DefaultClasses(), &o) {
+			continue
+		}
+		of := slices.DeleteFunc(slices.Clone(all.Items), func(e discoveryv1.EndpointSlice) bool {
+			return e.Labels[discoveryv1.LabelServiceName] != o.Name
+		})
+		s := plan.Service{Service: new(spec.ParseService(&o)), Endpoints: spec.ParseEndpoints(of), Announced: isAnnounced(&o)}
+		out[s.Key.String()] = s
+	}
+	return out
+}
+
+// TestSomeTwin: Services that are looked at because they have changed are as a look at all that the API server holds finds them. So
+// a plan that is made from both is the same.
+func TestSomeTwin(t *testing.T) {
 	some, all, gone := 0, 0, 0
 	for seed := range uint64(15) {
-		c := &churn{Rand: rand.New(rand.NewPCG(seed, 1)), t: t, api: fakeAPI(t).Build()}
-		c.g = newGatherer(c.api)
-		c.s = &Speaker{o: Options{Client: c.api, Classes: c.g.classes}, changed: newSignal(), dirty: newSignal()}
+		c := newChurn(t, fakeAPI(t).Build(), seed)
 		kept := map[string]plan.Service{}
 		for step := range 40 {
 			for range 1 + c.IntN(3) {
@@ -99,38 +145,31 @@ func TestSomeTwin(t *testing.T) {
 				}
 			}
 			if c.flip(.15) {
-				c.s.dirt.mark(newNode("n1"))
+				c.s.dirt.markAll()
 			}
-			change, ok := c.g.some(ctx, c.s.dirt.take())
-			if ok {
-				for _, s := range change.Services {
-					kept[s.Key.String()] = s
-				}
-				for _, key := range change.Gone {
-					delete(kept, key.String())
-					gone++
-				}
+			change, ok := c.g.some(c.s.dirt.take())
+			for _, s := range change.Services {
+				kept[s.Key.String()] = s
 				some++
-			} else {
-				all++
 			}
-			// The twin: it keeps the names of slices, too, so it has a book of its own.
-			whole, err := newGatherer(c.api).services(ctx)
-			must(t, err)
+			for _, key := range change.Gone {
+				delete(kept, key.String())
+				gone++
+			}
 			if !ok { // as a pass does then
-				whole, err = c.g.services(ctx)
-				must(t, err)
+				all++
 				clear(kept)
-				for _, s := range whole {
+				for _, s := range c.s.live.all() {
 					kept[s.Key.String()] = s
 				}
 			}
-			want := map[string]plan.Service{}
-			for _, s := range whole {
-				want[s.Key.String()] = s
-			}
-			if diff := cmp.Diff(want, kept, equalPrefixes); diff != "" {
+			if diff := cmp.Diff(c.services(), kept, equalPrefixes); diff != "" {
 				t.Fatalf("seed %d, step %d (some: %t, %d Services): %s", seed, step, ok, len(change.Services), diff)
+			}
+		}
+		for key, r := range c.s.live.services {
+			if r.Service == nil && len(r.Slices) == 0 {
+				t.Errorf("%s has gone and is not forgotten", key)
 			}
 		}
 	}
@@ -150,9 +189,10 @@ func TestPassTwin(t *testing.T) {
 	must(t, r.api.Create(ctx, bgpPeer("plain")))
 	must(t, r.api.Create(ctx, &v1beta1.BGPAdvertisement{ObjectMeta: metav1.ObjectMeta{Name: "all"}}))
 	routes := 0
-	c := &churn{Rand: rand.New(rand.NewPCG(7, 7)), t: t, api: r.api, g: r.gather}
-	c.s = &Speaker{o: Options{Client: c.api, Classes: c.g.classes}, changed: newSignal(), dirty: newSignal()}
-	r.passer.dirt = &c.s.dirt
+	c := newChurn(t, r.api, 7)
+	c.tell(nil, newService("web"))
+	c.tell(nil, newSlice("web", "web-1", endpoint("n1", nil, nil)))
+	r.passer.dirt, r.passer.gather = &c.s.dirt, c.g
 	r.passer.takePart()
 	replanned := 0
 	for step := range 100 {
@@ -184,79 +224,46 @@ func TestPassTwin(t *testing.T) {
 	}
 }
 
-// TestMadeAnew: a Service that is not announced for a moment gets slices that nobody takes note of.
-func TestMadeAnew(t *testing.T) {
-	ctx := context.Background()
-	for name, interrupt := range map[string]func(c *churn) (again func()){
-		"deleted and created": func(c *churn) func() {
-			must(c.t, c.api.Delete(ctx, newService("web")))
-			c.s.come(ctx, newService("web"))
-			return func() {
-				must(c.t, c.api.Create(ctx, newService("web")))
-				c.s.come(ctx, newService("web"))
-			}
-		},
-		"its mark taken away and put back": func(c *churn) func() {
-			unmarked := newService("web", func(s *corev1.Service) { s.Annotations = nil })
-			must(c.t, c.api.Update(ctx, unmarked))
-			c.s.change(ctx, newService("web"), unmarked)
-			return func() {
-				must(c.t, c.api.Update(ctx, newService("web")))
-				c.s.change(ctx, unmarked, newService("web"))
-			}
-		},
-	} {
-		c := &churn{t: t, api: fakeAPI(t, newService("web"), newSlice("web", "web-1", endpoint("n1", nil, nil))).Build()}
-		c.g = newGatherer(c.api)
-		c.s = &Speaker{o: Options{Client: c.api, Classes: c.g.classes}, changed: newSignal(), dirty: newSignal()}
-		_, err := c.g.services(ctx)
-		must(t, err)
-		again := interrupt(c)
-		must(t, c.api.Delete(ctx, newSlice("web", "web-1")))
-		c.s.come(ctx, newSlice("web", "web-1"))
-		slice := newSlice("web", "web-2", endpoint("n2", nil, nil))
-		must(t, c.api.Create(ctx, slice))
-		c.s.come(ctx, slice)
-		again()
-		got, ok := c.g.some(ctx, c.s.dirt.take())
-		if !ok || len(got.Services) != 1 || !slices.Equal(got.Services[0].Endpoints.IPv4.Nodes, []string{"n2"}) {
-			t.Errorf("%s: got %+v, %t", name, got, ok)
-		}
-	}
-}
-
 // TestSomeOfFew: Services that come, change and go.
 func TestSomeOfFew(t *testing.T) {
-	ctx := context.Background()
-	api := fakeAPI(t, newService("web"), newSlice("web", "web-1", endpoint("n1", nil, nil)), newSlice("api", "api-1", endpoint("n2", nil, nil))).Build()
-	g := newGatherer(api)
-	var d dirt
-	for _, found := range []string{"new", "known"} {
-		d.mark(newService("web"))
-		got, ok := g.some(ctx, d.take())
-		if !ok || len(got.Services) != 1 || !slices.Equal(got.Services[0].Endpoints.IPv4.Nodes, []string{"n1"}) {
-			t.Errorf("%s: got %v, %t", found, got, ok)
+	c := newChurn(t, nil, 0)
+	web, none := newService("web"), client.Object(nil)
+	unmarked := newService("web", func(s *corev1.Service) { s.Annotations = nil })
+	one, two := newSlice("web", "web-1", endpoint("n1", nil, nil)), newSlice("web", "web-1", endpoint("n2", nil, nil))
+	for _, step := range []struct {
+		name          string
+		before, after client.Object
+		want          []string // nodes of web; nil: nothing is to be looked at
+		gone          bool
+	}{
+		{"endpoints of none", none, one, nil, false},
+		{"another's", none, newSlice("api", "api-1", endpoint("n2", nil, nil)), nil, false},
+		{"their Service", none, web, []string{"n1"}, false},
+		{"they move", one, two, []string{"n2"}, false},
+		{"its mark is taken away", web, unmarked, nil, true},
+		{"they move unseen", two, one, nil, false},
+		{"its mark is put back", unmarked, web, []string{"n1"}, false},
+		{"they come to belong to another", one, newSlice("api", "web-1", endpoint("n1", nil, nil)), []string{}, false},
+		{"it goes", web, none, nil, true},
+		{"an unmarked one comes", none, unmarked, nil, false},
+		{"and goes", unmarked, none, nil, false},
+	} {
+		if step.before == none && step.after == none {
+			t.Fatal(step.name)
+		}
+		c.tell(step.before, step.after)
+		got, ok := c.g.some(c.s.dirt.take())
+		if !ok || (len(got.Gone) == 1) != step.gone || (len(got.Services) == 1) != (step.want != nil) {
+			t.Fatalf("%s: got %+v, %t", step.name, got, ok)
+		}
+		if step.want != nil && !slices.Equal(got.Services[0].Endpoints.IPv4.Nodes, step.want) {
+			t.Errorf("%s: on %v, want %v", step.name, got.Services[0].Endpoints.IPv4.Nodes, step.want)
 		}
 	}
-	must(t, api.Delete(ctx, newService("web")))
-	d.mark(newService("web"))
-	if got, ok := g.some(ctx, d.take()); !ok || len(got.Services) != 0 || len(got.Gone) != 1 {
-		t.Errorf("gone: got %v, %t", got, ok)
+	for i := range mostChanged + 1 {
+		c.tell(nil, newService(fmt.Sprint("s", i)))
 	}
-	d.mark(newService("web"))
-	if got, ok := g.some(ctx, d.take()); !ok || len(got.Services)+len(got.Gone) != 0 {
-		t.Errorf("never there: got %v, %t", got, ok)
-	}
-	d.mark(newNode("n1"))
-	if _, ok := g.some(ctx, d.take()); ok {
-		t.Error("a Node has changed, and some Services are all")
-	}
-	for i := range mostNew + 1 {
-		s := newService(fmt.Sprint("s", i))
-		must(t, api.Create(ctx, s))
-		d.mark(s)
-	}
-	if _, ok := g.some(ctx, d.take()); ok {
-		t.Error("so many new Services are looked for one by one")
+	if _, ok := c.g.some(c.s.dirt.take()); ok {
+		t.Error("so many Services that have changed are looked at one by one")
 	}
 }

@@ -9,14 +9,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
-	"github.com/belfry-lb/belfry/internal/kube"
 )
 
 func TestMatters(t *testing.T) {
-	yes, no := true, false
-	service := func(change func(*corev1.Service)) func() (a, b client.Object) {
-		return func() (a, b client.Object) { return newService("web"), newService("web", change) }
-	}
 	node := func(change func(*corev1.Node)) func() (a, b client.Object) {
 		return func() (a, b client.Object) { n := newNode("n1"); change(n); return newNode("n1"), n }
 	}
@@ -27,11 +22,6 @@ func TestMatters(t *testing.T) {
 			return newPod("n1", "192.0.2.1"), p
 		}
 	}
-	slice := func(after ...discoveryv1.Endpoint) func() (a, b client.Object) {
-		return func() (a, b client.Object) {
-			return newSlice("web", "1", endpoint("n1", &yes, &yes)), newSlice("web", "1", after...)
-		}
-	}
 	pool := func(change func(*v1beta1.IPAddressPool)) func() (a, b client.Object) {
 		return func() (a, b client.Object) {
 			p := &v1beta1.IPAddressPool{}
@@ -39,26 +29,11 @@ func TestMatters(t *testing.T) {
 			return &v1beta1.IPAddressPool{}, p
 		}
 	}
-	foreign := func(s *corev1.Service) { s.Annotations = nil }
 	tests := []struct {
 		name    string
 		objects func() (before, after client.Object)
 		want    bool
 	}{
-		{"resync of a Service", service(func(*corev1.Service) {}), false},
-		{"a Service's address", service(func(s *corev1.Service) { s.Status.LoadBalancer.Ingress[0].IP = "192.0.2.101" }), true},
-		{"a Service's traffic policy", service(func(s *corev1.Service) { s.Spec.ExternalTrafficPolicy = "Local" }), true},
-		{"a Service's pool", service(func(s *corev1.Service) { s.Annotations[v1beta1.AnnotationAllocatedFrom] = "other" }), true},
-		{"a Service that is ours no more", service(foreign), true},
-		{"a Service's own annotation", service(func(s *corev1.Service) { s.Annotations["x"] = "y" }), false},
-		{"our condition on a Service", service(func(s *corev1.Service) {
-			s.Status.Conditions = []metav1.Condition{{Type: "belfry.dev/Announced", Status: "True"}}
-		}), false},
-		{"a Service that is not ours", func() (a, b client.Object) {
-			return newService("web", foreign), newService("web", foreign, func(s *corev1.Service) { s.Spec.Ports = nil })
-		}, false},
-		{"a Service that becomes ours", func() (a, b client.Object) { return newService("web", foreign), newService("web") }, true},
-
 		{"a Node's heartbeat", node(func(n *corev1.Node) { n.Status.Conditions[0].LastHeartbeatTime = metav1.Now() }), false},
 		{"a Node's images", node(func(n *corev1.Node) { n.Status.Images = []corev1.ContainerImage{{}} }), false},
 		{"a Node that is not ready", node(func(n *corev1.Node) { n.Status.Conditions[0].Status = "Unknown" }), true},
@@ -73,13 +48,6 @@ func TestMatters(t *testing.T) {
 		{"a Pod that is about to go", pod(func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{} }), true},
 		{"a Pod that was evicted", pod(func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }), true},
 
-		{"one more endpoint on the node", slice(endpoint("n1", &yes, &yes), endpoint("n1", &yes, &yes)), true},
-		{"an endpoint on another node", slice(endpoint("n1", &yes, &yes), endpoint("n2", &yes, &yes)), true},
-		{"an endpoint that is not ready there", slice(endpoint("n1", &yes, &yes), endpoint("n2", &no, &no)), false},
-		{"an endpoint that terminates", slice(endpoint("n1", &no, &yes)), true},
-		{"no endpoint", slice(), true},
-		{"an endpoint without a node", slice(endpoint("", &yes, &yes)), true},
-
 		{"a pool's status", pool(func(p *v1beta1.IPAddressPool) { p.ResourceVersion = "2" }), false},
 		{"a pool's spec", pool(func(p *v1beta1.IPAddressPool) { p.Generation = 2 }), true},
 		{"a pool made anew", pool(func(p *v1beta1.IPAddressPool) { p.UID = "2" }), true},
@@ -89,9 +57,33 @@ func TestMatters(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			before, after := tt.objects()
-			if got := matters(kube.DefaultClasses(), before, after); got != tt.want {
+			if got := matters(before, after); got != tt.want {
 				t.Errorf("got %t, want %t", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestSlicesDiffer tells which endpoints make a difference to a plan.
+func TestSlicesDiffer(t *testing.T) {
+	yes, no := true, false
+	type ends = []discoveryv1.Endpoint
+	for _, tt := range []struct {
+		name  string
+		after ends
+		want  bool
+	}{
+		{"none", ends{endpoint("n1", &yes, &yes)}, false},
+		{"one more endpoint on the node", ends{endpoint("n1", &yes, &yes), endpoint("n1", &yes, &yes)}, true},
+		{"an endpoint on another node", ends{endpoint("n1", &yes, &yes), endpoint("n2", &yes, &yes)}, true},
+		{"an endpoint that is not ready there", ends{endpoint("n1", &yes, &yes), endpoint("n2", &no, &no)}, false},
+		{"an endpoint that terminates", ends{endpoint("n1", &no, &yes)}, true},
+		{"no endpoint", nil, true},
+		{"an endpoint without a node", ends{endpoint("", &yes, &yes)}, true},
+	} {
+		before, after := newSlice("web", "1", endpoint("n1", &yes, &yes)), newSlice("web", "1", tt.after...)
+		if got := !slim[*knownSlice](t, before).Equal(slim[*knownSlice](t, after).Slice); got != tt.want {
+			t.Errorf("%s: a difference: %t", tt.name, got)
+		}
 	}
 }

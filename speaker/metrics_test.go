@@ -90,7 +90,7 @@ func TestMetricsOfPasses(t *testing.T) {
 			must(t, r.api.Get(t.Context(), client.ObjectKeyFromObject(n), n))
 			n.Annotations = map[string]string{v1beta1.Drain: "true"}
 			must(t, r.api.Update(t.Context(), n))
-			r.dirt.mark(n)
+			r.dirt.markAll()
 			r.changed.raise()
 			r.rest()
 			if got := valueOf(t, r.passer.metrics.draining); got != 1 {

@@ -290,12 +290,13 @@ func (p *passer) status(ctx context.Context) v1beta1.SpeakerStatusStatus {
 		L2:         statusL2(p.running, p.desired, epochs(p.mind.facts.Claims), p.rivals),
 		BGP:        statusBGP(p.routing.report()),
 		Withdrawn:  p.gone,
+		Omitted:    v1beta1.SpeakerOmitted{L2Conflicts: p.rivals.unshown()},
 	})
 }
 
 // plan looks at as little as it must. It returns false as long as this node could not do what is planned.
 func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.Plan, ok bool, err error) {
-	change, known := p.gather.some(ctx, f)
+	change, known := p.gather.some(f)
 	known = known && p.gathered
 	if !known {
 		if err := p.look(ctx); err != nil {
@@ -326,7 +327,7 @@ func (p *passer) plan(ctx context.Context, now time.Time, f found) (should plan.
 	}
 	p.metrics.plan.Observe(time.Since(began).Seconds())
 	p.probe(should, p.seen)
-	p.gone = p.withdrawn(ctx, should)
+	p.gone = p.withdrawn(should)
 	return should, true, nil
 }
 
@@ -348,10 +349,7 @@ func (p *passer) read(ctx context.Context) ([]plan.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	services, err := p.gather.services(ctx)
-	if err != nil {
-		return nil, err
-	}
+	services := p.gather.catalog().all()
 	// The controller reports the problems; a speaker works with what is left.
 	config, _ := spec.Parse(objects)
 	p.objects, p.config, p.cluster = objects, config, cluster

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
@@ -29,6 +30,7 @@ type rig struct {
 	t       *testing.T
 	logs    logbook
 	api     client.WithWatch
+	known   *catalog
 	members *fakeGroup
 	wire    *fakeAnnouncer
 	routers *fakeRouters
@@ -156,8 +158,8 @@ func newRig(t *testing.T) *rig {
 	}
 	r.wire.interfaces.Store(&[]l2.Interface{})
 	r.api = fakeAPI(t, newNode("n1"), newPod("n1", "192.0.2.1"), newPod("n2", "192.0.2.2"), newSecret("key"),
-		&v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "all"}},
-		newService("web"), newSlice("web", "web-1", endpoint("n1", nil, nil))).Build()
+		&v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "all"}}).Build()
+	r.known = catalogOf(t, newService("web"), newSlice("web", "web-1", endpoint("n1", nil, nil)))
 	m, err := newMetrics(nil)
 	must(t, err)
 	r.passer = &passer{
@@ -165,7 +167,7 @@ func newRig(t *testing.T) *rig {
 			Node: "n1", Namespace: ns, Version: "v1", MembersBind: netip.MustParseAddrPort("192.0.2.1:7947"),
 			Client: r.api, Direct: r.api, Log: r.logs.logger(),
 		},
-		gather: newGatherer(r.api), dirt: &dirt{}, planner: plan.NewPlanner("n1"), mind: newMind("n1", RestartWindow, holdDown, r.logs.logger()),
+		gather: newGatherer(r.api, r.known), dirt: &dirt{}, planner: plan.NewPlanner("n1"), mind: newMind("n1", RestartWindow, holdDown, r.logs.logger()),
 		detector: &fakeDetector{changing: newSignal()}, farewell: newFarewell(), last: map[string]netip.Addr{},
 		group: r.members, announcer: r.wire, routing: r.routers, metrics: m, changed: newSignal(), ready: new(atomic.Bool), passing: new(atomic.Pointer[time.Time]),
 		keys:      func() []string { return nil },
@@ -393,8 +395,9 @@ func TestUntoldFactsDoNotStopThePlan(t *testing.T) {
 		r.during(func() {
 			r.fit()
 			r.members.refuse = errors.New("too long")
-			must(t, r.api.Delete(context.Background(), newService("web")))
-			r.dirt.mark(newService("web"))
+			web := types.NamespacedName{Namespace: "default", Name: "web"}
+			r.known.drop(web)
+			r.dirt.mark(web)
 			r.changed.raise()
 			r.rest()
 		})
@@ -411,7 +414,7 @@ func TestPeersAreFollowed(t *testing.T) {
 			r.fit()
 			must(t, r.api.Create(context.Background(), newPod("n3", "192.0.2.3")))
 			for range 3 {
-				r.dirt.mark(newPod("n3", "192.0.2.3"))
+				r.dirt.markAll()
 				r.changed.raise()
 				r.rest()
 			}

@@ -94,7 +94,7 @@ func newSim(t *testing.T, seed uint64, nodes, addrs int) *sim {
 	}
 	for i := range addrs {
 		s.services = append(s.services, plan.Service{
-			Service: spec.Service{
+			Service: &spec.Service{
 				Key:  types.NamespacedName{Namespace: "default", Name: fmt.Sprint("s", i)},
 				Held: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, byte(2 + i>>8), byte(i)})}, Pools: []string{"lan"},
 			},

@@ -16,23 +16,18 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
-
-	"github.com/belfry-lb/belfry/internal/kube"
 )
 
 const (
 	snapshotFile = "snapshot"
 	// snapshotForm is the form of the file. What reads another one takes it for none.
-	snapshotForm = 2
+	snapshotForm = 3
 	// snapshotPause is the least time between two writes; they take one part in snapshotShare of the time at most.
 	snapshotPause = time.Second
 	snapshotShare = 200
@@ -44,6 +39,7 @@ type snapshot struct {
 	taken time.Time
 	keys  [][]byte // the gossip keys held, the one that encrypts first
 	lists map[string]client.ObjectList
+	*catalog
 }
 
 // The file is compressed JSON, a preface and then one entry after another: it lives in the container's memory, and there may
@@ -54,11 +50,11 @@ type (
 		Taken time.Time `json:"taken"`
 		Node  string    `json:"node"`
 		Keys  [][]byte  `json:"keys"`
-		Kinds []string  `json:"kinds"` // that it may hold objects of, sorted: group, version and kind
+		Kinds []string  `json:"kinds"` // that it may hold: group, version and kind, sorted; at last joined
 	}
 	entry struct {
-		Kind   int           `json:"k"` // place among the preface's
-		Object client.Object `json:"o"`
+		Kind   int `json:"k"` // place among the preface's
+		Object any `json:"o"`
 	}
 	rawEntry struct {
 		Kind   int             `json:"k"`
@@ -66,10 +62,13 @@ type (
 	}
 )
 
+// joined stands for the kind of what is in the catalog.
+const joined = "Service with EndpointSlices"
+
 // newLists returns empty lists for all that a speaker reads from caches, by kind.
 func newLists(scheme *runtime.Scheme) (map[string]client.ObjectList, error) {
 	lists := map[string]client.ObjectList{}
-	for _, o := range cached() {
+	for _, o := range read() {
 		gvk, err := apiutil.GVKForObject(o, scheme)
 		if err != nil {
 			return nil, err
@@ -83,38 +82,23 @@ func newLists(scheme *runtime.Scheme) (map[string]client.ObjectList, error) {
 	return lists, nil
 }
 
-// takeSnapshot reads the caches. Services that are not announced, and their endpoints, are left out.
-func takeSnapshot(ctx context.Context, reader client.Reader, scheme *runtime.Scheme, classes kube.Classes) (*snapshot, error) {
+// takeSnapshot reads the caches. Services that a speaker has nothing to do with, and their endpoints, are left out when it is
+// written.
+func takeSnapshot(ctx context.Context, reader client.Reader, scheme *runtime.Scheme, services *catalog) (*snapshot, error) {
 	lists, err := newLists(scheme)
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{taken: time.Now(), lists: lists}
 	for _, l := range lists {
 		if err := reader.List(ctx, l, client.UnsafeDisableDeepCopy); err != nil {
 			return nil, fmt.Errorf("listing %T: %w", l, err)
 		}
 	}
-	s.reduce(classes)
-	return s, nil
+	return &snapshot{taken: time.Now(), lists: lists, catalog: services}, nil
 }
 
-func (s *snapshot) reduce(classes kube.Classes) {
-	kept := map[types.NamespacedName]bool{}
-	for _, l := range s.lists {
-		if l, ok := l.(*corev1.ServiceList); ok {
-			l.Items = slices.DeleteFunc(l.Items, func(o corev1.Service) bool { return !announced(classes, &o) && !leaves(classes, &o) })
-			for i := range l.Items {
-				kept[client.ObjectKeyFromObject(&l.Items[i])] = true
-			}
-		}
-	}
-	for _, l := range s.lists {
-		if l, ok := l.(*discoveryv1.EndpointSliceList); ok {
-			l.Items = slices.DeleteFunc(l.Items, func(o discoveryv1.EndpointSlice) bool { return !kept[serviceOf(&o)] })
-		}
-	}
-}
+// kinds are those of the lists, and joined.
+func (s *snapshot) kinds() []string { return append(slices.Sorted(maps.Keys(s.lists)), joined) }
 
 func (s *snapshot) encode(to io.Writer, node string) error {
 	zip, err := gzip.NewWriterLevel(to, gzip.BestSpeed)
@@ -122,11 +106,16 @@ func (s *snapshot) encode(to io.Writer, node string) error {
 		return err
 	}
 	out := json.NewEncoder(zip)
-	kinds := slices.Sorted(maps.Keys(s.lists))
+	kinds := s.kinds()
 	if err := out.Encode(preface{snapshotForm, s.taken, node, s.keys, kinds}); err != nil {
 		return err
 	}
-	for i, kind := range kinds {
+	for _, r := range s.records() {
+		if err := out.Encode(entry{len(kinds) - 1, r}); err != nil {
+			return fmt.Errorf("encoding %s: %w", r.Service.Key, err)
+		}
+	}
+	for i, kind := range kinds[:len(kinds)-1] {
 		items := itemsOf(s.lists[kind])
 		for k := range items.Len() {
 			if err := out.Encode(entry{i, items.Index(k).Addr().Interface().(client.Object)}); err != nil {
@@ -154,10 +143,11 @@ func decodeSnapshot(from io.Reader, node string, scheme *runtime.Scheme) (*snaps
 	if err != nil {
 		return nil, err
 	}
+	s := &snapshot{lists: lists, catalog: newCatalog()}
 	switch err := in.Decode(&first); {
 	case err != nil:
 		return nil, errors.Join(errForeignSnapshot, err)
-	case first.Form != snapshotForm || !slices.Equal(first.Kinds, slices.Sorted(maps.Keys(lists))):
+	case first.Form != snapshotForm || !slices.Equal(first.Kinds, s.kinds()):
 		return nil, errForeignSnapshot
 	case first.Node != node:
 		return nil, fmt.Errorf("it is of node %s", first.Node)
@@ -166,19 +156,38 @@ func decodeSnapshot(from io.Reader, node string, scheme *runtime.Scheme) (*snaps
 		var e rawEntry
 		switch err := in.Decode(&e); {
 		case errors.Is(err, io.EOF): // it is whole: the compression has a checksum
-			return &snapshot{taken: first.Taken, keys: first.Keys, lists: lists}, nil
+			s.taken, s.keys = first.Taken, first.Keys
+			return s, nil
 		case err != nil:
 			return nil, fmt.Errorf("it is cut off or broken: %w", err)
 		case e.Kind < 0 || e.Kind >= len(first.Kinds):
 			return nil, errForeignSnapshot
 		}
-		items := itemsOf(lists[first.Kinds[e.Kind]])
-		o := reflect.New(items.Type().Elem())
-		if err := json.Unmarshal(e.Object, o.Interface()); err != nil {
+		if err := s.add(first.Kinds[e.Kind], e.Object); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", first.Kinds[e.Kind], err)
 		}
-		items.Set(reflect.Append(items, o.Elem()))
 	}
+}
+
+func (s *snapshot) add(kind string, object json.RawMessage) error {
+	if kind == joined {
+		var r record
+		if err := json.Unmarshal(object, &r); err != nil {
+			return err
+		}
+		if r.Service == nil {
+			return errForeignSnapshot
+		}
+		s.file(r)
+		return nil
+	}
+	items := itemsOf(s.lists[kind])
+	o := reflect.New(items.Type().Elem())
+	if err := json.Unmarshal(object, o.Interface()); err != nil {
+		return err
+	}
+	items.Set(reflect.Append(items, o.Elem()))
+	return nil
 }
 
 // loadSnapshot returns nil where there is none that can be used; one that is there and cannot be is worth a line.

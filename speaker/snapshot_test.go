@@ -15,14 +15,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
-	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
 )
@@ -32,14 +30,19 @@ func cluster(t *testing.T) client.WithWatch {
 	return fakeAPI(t, newNode("n1"), newNode("n2"), newPod("n1", "192.0.2.1"), newPod("n2", "192.0.2.2"), newSecret("key"),
 		&v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: "pool"}, Spec: v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{"192.0.2.100-192.0.2.120"}}},
 		&v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "all"}},
-		newService("web"), newSlice("web", "web-1", endpoint("n1", nil, nil)),
-		newService("foreign", func(s *corev1.Service) { s.Annotations = nil }), newSlice("foreign", "foreign-1"),
 	).Build()
+}
+
+func catalogOfCluster(t *testing.T) *catalog {
+	t.Helper()
+	return catalogOf(t, newService("web"), newSlice("web", "web-1", endpoint("n1", nil, nil)), newSlice("web", "web-2", endpoint("n1", nil, nil)),
+		newService("foreign", func(s *corev1.Service) { s.Annotations = nil }), newSlice("foreign", "foreign-1"), newSlice("none", "none-1"),
+		leavingService("leaving", "192.0.2.101"))
 }
 
 func taken(t *testing.T, api client.WithWatch) *snapshot {
 	t.Helper()
-	s, err := takeSnapshot(t.Context(), api, api.Scheme(), kube.DefaultClasses())
+	s, err := takeSnapshot(t.Context(), api, api.Scheme(), catalogOfCluster(t))
 	must(t, err)
 	s.keys = [][]byte{[]byte("key"), []byte("old")}
 	return s
@@ -88,18 +91,18 @@ func TestSnapshotIsTheSameWorld(t *testing.T) {
 		Services []plan.Service
 		Nodes    []spec.Node
 	}
-	gather := func(r client.Reader) (w world) {
-		g := newGatherer(r)
-		var err [3]error
+	gather := func(r client.Reader, known *catalog) (w world) {
+		g := newGatherer(r, known)
+		var err [2]error
 		var objects spec.Objects
 		objects, err[0] = g.config(t.Context())
 		w.Config, _ = spec.Parse(objects)
-		w.Services, err[1] = g.services(t.Context())
-		w.Nodes, err[2] = g.nodes(t.Context())
+		w.Services = g.catalog().all()
+		w.Nodes, err[1] = g.nodes(t.Context())
 		must(t, errors.Join(err[:]...))
 		return w
 	}
-	if got, want := gather(s), gather(api); !reflect.DeepEqual(got, want) || len(want.Services) != 1 || len(want.Nodes) != 2 {
+	if got, want := gather(s, s.catalog), gather(api, catalogOfCluster(t)); !reflect.DeepEqual(got, want) || len(want.Services) != 1 || len(want.Nodes) != 2 {
 		t.Errorf("the world is %+v\nwant %+v", got, want)
 	}
 	if diff := cmp.Diff([][]byte{[]byte("key"), []byte("old")}, s.keys); diff != "" {
@@ -126,10 +129,8 @@ func testReader(t *testing.T, s *snapshot) {
 	if len(pods.Items) != 0 {
 		t.Errorf("%d pods with a label that none has", len(pods.Items))
 	}
-	var slices discoveryv1.EndpointSliceList
-	must(t, s.List(t.Context(), &slices))
-	if len(slices.Items) != 1 || slices.Items[0].Name != "web-1" {
-		t.Errorf("endpoints of others are kept: %d", len(slices.Items))
+	if gone := s.gone(); len(s.services) != 2 || len(gone) != 1 || gone[0].Key.Name != "leaving" || len(gone[0].Held) != 1 {
+		t.Errorf("kept %d Services, of which are leaving: %v; want web and leaving", len(s.services), gone)
 	}
 	if err := s.Get(t.Context(), types.NamespacedName{Name: "n9"}, &corev1.Node{}); !apierrors.IsNotFound(err) {
 		t.Errorf("a Node that is not there: %v", err)
@@ -149,7 +150,7 @@ func TestUselessSnapshots(t *testing.T) {
 	changed[len(changed)/2] ^= 1
 	for name, b := range map[string][]byte{
 		"empty": {}, "cut off": good[:len(good)/2], "cut off early": good[:10], "one byte changed": changed, "of another node": other,
-		"of another form": zipped(t, `{"belfrySpeakerSnapshot":1,"node":"n1"}`), "of other kinds": zipped(t, `{"belfrySpeakerSnapshot":2,"node":"n1","kinds":["x"]}`),
+		"of another form": zipped(t, `{"belfrySpeakerSnapshot":2,"node":"n1"}`), "of other kinds": zipped(t, `{"belfrySpeakerSnapshot":3,"node":"n1","kinds":["x"]}`),
 		"of something else": zipped(t, "PATH=/bin"), "garbage": []byte("garbage\nmore"), "something appended": append(bytes.Clone(good), '\n'),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -173,7 +174,7 @@ func TestUselessSnapshots(t *testing.T) {
 func newKeeper(t *testing.T, logs *logbook, dir string) (*Speaker, client.WithWatch) {
 	t.Helper()
 	api := cluster(t)
-	s, err := New(Options{Node: "n1", Namespace: ns, SnapshotDir: dir, Client: api, Log: logs.logger(), Classes: kube.DefaultClasses()})
+	s, err := New(Options{Node: "n1", Namespace: ns, SnapshotDir: dir, Client: api, Log: logs.logger()})
 	must(t, err)
 	return s, api
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -16,6 +17,15 @@ const apiPatience = 2 * time.Second
 type source struct {
 	client.Client // cached reads, direct writes
 	kept          atomic.Pointer[snapshot]
+	live          *catalog
+}
+
+// catalog is the snapshot's until the caches are there.
+func (s *source) catalog() *catalog {
+	if kept := s.kept.Load(); kept != nil {
+		return kept.catalog
+	}
+	return s.live
 }
 
 // Get implements client.Reader.
@@ -64,9 +74,11 @@ func (s *Speaker) begin(ctx context.Context, synced <-chan struct{}, kept *snaps
 	return true
 }
 
-// sync fills the caches, closes synced, and has everything read from them from then on.
+// sync fills the caches, and the catalog, which hears a moment later what they hold. Then it closes synced, and has everything
+// read from them from then on.
 func (s *Speaker) sync(ctx context.Context, synced chan<- struct{}) {
-	if !s.watch(ctx) || !s.o.Cache.WaitForCacheSync(ctx) {
+	heard, ok := s.watch(ctx)
+	if !ok || !s.o.Cache.WaitForCacheSync(ctx) || !toolscache.WaitFor(ctx, "", heard...) {
 		return // told to stop before the API server was heard
 	}
 	close(synced)
@@ -120,7 +132,7 @@ func (s *Speaker) remember(ctx context.Context, synced <-chan struct{}, keys *ke
 }
 
 func (s *Speaker) save(ctx context.Context, keys *keyring) error {
-	taken, err := takeSnapshot(ctx, s.o.Client, s.o.Client.Scheme(), s.o.Classes)
+	taken, err := takeSnapshot(ctx, s.o.Client, s.o.Client.Scheme(), s.live)
 	if err != nil {
 		return err
 	}

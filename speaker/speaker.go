@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
 	"github.com/belfry-lb/belfry/speaker/bfd"
@@ -43,8 +42,7 @@ type Options struct {
 	OnRestart     OnRestart // "": StandIn
 	// HoldDown is how long a speaker has been ready until it takes addresses from nodes that are well; 0 means 30 seconds.
 	HoldDown    time.Duration
-	Exclude     []string // globs of interfaces never to announce on; nil: those of pods and CNIs
-	Classes     kube.Classes
+	Exclude     []string       // globs of interfaces never to announce on; nil: those of pods and CNIs
 	NodeRules   spec.NodeRules // how the marks of nodes are read; the controller must be given the same
 	ProxyHealth string         // host:port of kube-proxy's /healthz on this node; "0": it is not asked
 	// ServiceFinalizer has the speaker tell about which Services that are being deleted it is silent. The controller must
@@ -81,6 +79,7 @@ type Speaker struct {
 	reporter  *reporter
 	metrics   metrics
 	source    *source // o.Client
+	live      *catalog
 	dataplane *dataplane
 	changed   signal                    // something in the caches changed
 	dirt      dirt                      // what it was
@@ -100,12 +99,14 @@ func New(o Options) (*Speaker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
-	reads := &source{Client: o.Client}
+	live := newCatalog()
+	reads := &source{Client: o.Client, live: live}
 	o.Client = reads
 	changed := newSignal()
 	s := &Speaker{
 		o:         o,
 		source:    reads,
+		live:      live,
 		announcer: announcer,
 		reporter:  newReporter(o.Node, o.Client, o.Direct, o.Log.WithName("status"), func(err error) { m.wrote("SpeakerStatus", err) }),
 		metrics:   m,
@@ -286,7 +287,7 @@ func outlive(ctx context.Context, answer, talk func(context.Context) error) erro
 func (s *Speaker) passes(group *members.Group, probes *liveness.Detector, bye *farewell, keys *keyring) *passer {
 	return &passer{
 		o: s.o, keys: keys.digests, group: group, announcer: s.announcer, routing: s.routing, detector: probes, metrics: s.metrics,
-		gather: gatherer{reader: s.o.Client, classes: s.o.Classes, slices: sliceNames{}},
+		gather: gatherer{reader: s.o.Client, catalog: s.source.catalog},
 		report: s.reporter.report, demand: s.reporter.demand, rivals: rivals{}, dataplane: s.dataplane.State, changed: s.changed, dirt: &s.dirt, ready: &s.ready, passing: &s.passing,
 		planner: plan.NewPlanner(s.o.Node), farewell: bye, last: map[string]netip.Addr{}, mind: newMind(s.o.Node, cmp.Or(s.o.RestartWindow, RestartWindow), cmp.Or(s.o.HoldDown, holdDown), s.o.Log),
 	}

@@ -2,7 +2,6 @@ package speaker
 
 import (
 	"cmp"
-	"encoding/json"
 	"maps"
 	"net/netip"
 	"slices"
@@ -14,13 +13,8 @@ import (
 	"github.com/belfry-lb/belfry/speaker/l2"
 )
 
-const (
-	// mostAnomalies is how many conflicts a status shows: the newest.
-	mostAnomalies = 50
-	// mostBytes is how big a status may be, as JSON, before its condition comes on top: 256 KiB then. Beyond that its lists are
-	// cut and only counts tell the whole.
-	mostBytes = 255 << 10
-)
+// mostAnomalies is how many conflicts a status shows: the newest.
+const mostAnomalies = 50
 
 // rivals remembers since when other stations have been heard to have addresses of ours.
 type rivals map[netip.Addr]rival
@@ -54,6 +48,11 @@ func (r rivals) foreign() (n int) {
 		}
 	}
 	return n
+}
+
+// unshown counts the conflicts that conflicts leaves out.
+func (r rivals) unshown() int32 {
+	return int32(max(len(r)-mostAnomalies, 0)) // #nosec G115 -- no more than there are addresses
 }
 
 // conflicts lists the newest, in the order of their addresses.
@@ -116,37 +115,4 @@ func grouped[V any, K cmp.Ordered](m map[netip.Addr]V, key func(netip.Addr, V) K
 			}
 		}
 	}
-}
-
-// bounded cuts the lists of a status that would be too big, those that matter least first.
-func bounded(s v1beta1.SpeakerStatusStatus) v1beta1.SpeakerStatusStatus {
-	for _, cut := range []func() bool{
-		func() bool { return halve(&s.L2.Problems) },
-		func() bool { return halve(&s.L2.StandIns) },
-		func() bool { return halve(&s.L2.Claims) },
-		func() bool { return halve(&s.L2.Addresses) },
-		func() bool { return halve(&s.BGP.Peers) },
-		func() bool { return halve(&s.Interfaces) },
-		func() bool { return halve(&s.Members.Missing) },
-		func() bool { return halve(&s.Withdrawn) },
-	} {
-		for tooBig(s) && cut() {
-			s.L2.Truncated = true
-		}
-	}
-	return s
-}
-
-func tooBig(s v1beta1.SpeakerStatusStatus) bool {
-	b, _ := json.Marshal(s) // strings and numbers: cannot fail
-	return len(b) > mostBytes
-}
-
-// halve drops the second half of a list; false when there is nothing left to drop.
-func halve[T any](list *[]T) bool {
-	if len(*list) == 0 {
-		return false
-	}
-	*list = slices.Clip((*list)[:len(*list)/2])
-	return true
 }

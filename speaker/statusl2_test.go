@@ -1,7 +1,6 @@
 package speaker
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -98,47 +97,8 @@ func TestNewestConflicts(t *testing.T) {
 		r.hear(others, noon.Add(time.Duration(i)*time.Second))
 	}
 	got := r.conflicts()
-	if len(got) != 50 || got[0].Address != "192.0.2.10" || got[49].Address != "192.0.2.59" {
-		t.Errorf("%d conflicts: %+v", len(got), got)
-	}
-}
-
-// TestBounded: a status is never too big, keeps its counts, and gives up what matters least first.
-func TestBounded(t *testing.T) {
-	scattered := func(n int) (list []string) {
-		for i := range n {
-			list = append(list, fmt.Sprintf("2001:db8:%x:%x::1", i/1000, i%1000))
-		}
-		return list
-	}
-	small := v1beta1.SpeakerStatusStatus{L2: v1beta1.SpeakerL2{Count: 100, Addresses: scattered(100)}}
-	if diff := cmp.Diff(small, bounded(small)); diff != "" {
-		t.Error(diff)
-	}
-	big := v1beta1.SpeakerStatusStatus{L2: v1beta1.SpeakerL2{
-		Count: 20000, Addresses: scattered(8000), Claims: []v1beta1.SpeakerClaim{{Epoch: 1, Addresses: scattered(8000)}},
-		Problems: []v1beta1.SpeakerProblem{{Reason: "LinkDown", Addresses: scattered(2000)}},
-	}}
-	got := bounded(big)
-	b, err := json.Marshal(got)
-	must(t, err)
-	switch {
-	case len(b) > 256<<10:
-		t.Errorf("%d bytes", len(b))
-	case !got.L2.Truncated || got.L2.Count != 20000 || len(got.L2.Addresses) != 8000 || len(got.L2.Problems) > 0:
-		t.Errorf("kept %d addresses, %d problems, count %d", len(got.L2.Addresses), len(got.L2.Problems), got.L2.Count)
-	}
-	huge := bounded(v1beta1.SpeakerStatusStatus{L2: v1beta1.SpeakerL2{Addresses: scattered(100000)}, Members: v1beta1.SpeakerMembers{Missing: scattered(20000)}})
-	if b, err = json.Marshal(huge); err != nil || len(b) > 256<<10 || len(huge.L2.Addresses) == 0 && len(huge.Members.Missing) == 0 {
-		t.Errorf("%d bytes, %v", len(b), err)
-	}
-	routers := v1beta1.SpeakerBGP{Peers: make([]v1beta1.SpeakerPeer, 5000)}
-	for i := range routers.Peers {
-		routers.Peers[i] = v1beta1.SpeakerPeer{Name: fmt.Sprintf("router-%d", i), State: v1beta1.SessionIdle, Message: "the router refuses the connection"}
-	}
-	many := bounded(v1beta1.SpeakerStatusStatus{BGP: routers})
-	if b, err = json.Marshal(many); err != nil || len(b) > 256<<10 || len(many.BGP.Peers) == 0 || !many.L2.Truncated {
-		t.Errorf("%d peers: %d bytes, %v", len(many.BGP.Peers), len(b), err)
+	if len(got) != 50 || got[0].Address != "192.0.2.10" || got[49].Address != "192.0.2.59" || r.unshown() != 10 {
+		t.Errorf("%d conflicts, %d left out: %+v", len(got), r.unshown(), got)
 	}
 }
 

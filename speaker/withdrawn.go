@@ -1,7 +1,6 @@
 package speaker
 
 import (
-	"context"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,18 +14,13 @@ import (
 // withdrawn lists the Services that wait for the speakers to be silent about them, and about which this one is. It may
 // still announce an address of theirs for another Service that shares it. The plan leaves out Services that are being
 // deleted; what counts is what truly runs.
-func (p *passer) withdrawn(ctx context.Context, should plan.Plan) []string {
+func (p *passer) withdrawn(should plan.Plan) []string {
 	if !p.o.ServiceFinalizer {
 		return nil
 	}
-	leaving, err := p.gather.leaving(ctx)
-	if err != nil {
-		p.o.Log.Error(err, "Could not tell which Services are silent", "node", p.o.Node)
-		return nil
-	}
 	var uids []string
-	for _, s := range leaving {
-		if !p.lingers(s, should) && !p.lingersBGP(s) {
+	for _, s := range p.gather.catalog().gone() {
+		if !p.lingers(s.Service, should) && !p.lingersBGP(s.Service) {
 			uids = append(uids, string(s.UID))
 		}
 	}
@@ -43,20 +37,6 @@ func (p *passer) lingers(s spec.Service, should plan.Plan) bool {
 		}
 	}
 	return false
-}
-
-// leaving returns the Services that are being deleted and wait for the speakers.
-func (g gatherer) leaving(ctx context.Context) (out []spec.Service, _ error) {
-	var list corev1.ServiceList
-	if err := g.list(ctx, &list); err != nil {
-		return nil, err
-	}
-	for i := range list.Items {
-		if o := &list.Items[i]; leaves(g.classes, o) {
-			out = append(out, spec.ParseService(o))
-		}
-	}
-	return out, nil
 }
 
 // leaves tells whether a Service is being deleted and waits for the speakers.

@@ -7,13 +7,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
-	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/speaker/l2"
 )
@@ -46,13 +43,9 @@ func TestWithdrawn(t *testing.T) {
 		leavingService("waits-for-others", "192.0.2.5", func(s *corev1.Service) { s.Finalizers = []string{"other.dev/hold"} }),
 		leavingService("stays", "192.0.2.6", func(s *corev1.Service) { s.DeletionTimestamp = nil }),
 	}
-	scheme := runtime.NewScheme()
-	if err := corev1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
 	p := &passer{
 		o:       Options{Node: "n1", ServiceFinalizer: true},
-		gather:  gatherer{reader: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(), classes: kube.DefaultClasses()},
+		gather:  newGatherer(nil, catalogOf(t, objects...)),
 		running: l2.Running{Addresses: map[netip.Addr][]string{}},
 		routing: &fakeRouters{},
 	}
@@ -60,24 +53,11 @@ func TestWithdrawn(t *testing.T) {
 		p.running.Addresses[netip.MustParseAddr(a)] = []string{"eth0"}
 	}
 	should := plan.Plan{L2: map[netip.Addr]plan.Saying{netip.MustParseAddr("192.0.2.3"): {Role: plan.Answer}}}
-	if got := p.withdrawn(t.Context(), should); !slices.Equal(got, []string{"shared", "silent"}) {
+	if got := p.withdrawn(should); !slices.Equal(got, []string{"shared", "silent"}) {
 		t.Errorf("withdrawn %v", got)
 	}
 	p.o.ServiceFinalizer = false
-	if got := p.withdrawn(t.Context(), should); got != nil {
+	if got := p.withdrawn(should); got != nil {
 		t.Errorf("withdrawn %v, though nobody asks", got)
-	}
-}
-
-// TestLeavingMatters: that a Service is being deleted wakes a speaker that never announced it, too.
-func TestLeavingMatters(t *testing.T) {
-	unmarked := func(s *corev1.Service) { s.Annotations = nil }
-	before := leavingService("web", "192.0.2.1", unmarked, func(s *corev1.Service) { s.DeletionTimestamp = nil })
-	if !matters(kube.DefaultClasses(), before, leavingService("web", "192.0.2.1", unmarked)) {
-		t.Error("the deletion of a Service that waits for the speakers is passed over")
-	}
-	other := leavingService("web", "192.0.2.1", unmarked, func(s *corev1.Service) { s.Finalizers = nil })
-	if matters(kube.DefaultClasses(), before, other) {
-		t.Error("the deletion of a Service that waits for nobody and was not announced wakes the speaker")
 	}
 }

@@ -178,7 +178,8 @@ type IPAddressPoolStatus struct {
 	// +listType=atomic
 	Freed []FreedAddress `json:"freed,omitempty"`
 
-	// Conditions: Ready, Exhausted, and Unchecked while it is not known which addresses the cluster uses itself.
+	// Conditions: Ready, Exhausted, Unchecked while it is not known which addresses the cluster uses itself, and
+	// QuickstartNotApplied while it stands where the controller's own pool is to be.
 	//
 	// +optional
 	// +listType=map

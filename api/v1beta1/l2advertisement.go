@@ -125,7 +125,7 @@ type L2AdvertisementStatus struct {
 	//
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready.
+	// Conditions: Ready, and QuickstartNotApplied while it stands where the controller's own advertisement is to be.
 	//
 	// +optional
 	// +listType=map

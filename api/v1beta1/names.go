@@ -73,6 +73,8 @@ const (
 	ConditionWatched = "Watched"
 	// ConditionUnchecked on a pool is there while it is not known which addresses the cluster uses itself, and says which.
 	ConditionUnchecked = "Unchecked"
+	// ConditionQuickstart on a pool or advertisement is there while it stands where the controller's own is to be.
+	ConditionQuickstart = "QuickstartNotApplied"
 	// ConditionReserved on an IPReservation tells whether it has the addresses it asks for, and if not, why.
 	ConditionReserved = "Allocated"
 )

@@ -108,10 +108,47 @@ type SpeakerL2 struct {
 	// +optional
 	// +listType=atomic
 	Problems []SpeakerProblem `json:"problems,omitempty"`
-	// Truncated tells that lists are left out or shortened, because the status would have been too big.
+}
+
+// SpeakerOmitted counts what the lists of a status leave out: conflicts after the newest 50, and of any list what would have
+// made the status bigger than 256 KiB. Addresses are counted as they are written, a range as one.
+type SpeakerOmitted struct {
+	// Interfaces that are left out.
 	//
 	// +optional
-	Truncated bool `json:"truncated,omitempty"`
+	Interfaces int32 `json:"interfaces,omitempty"`
+	// MembersMissing is how many names of missing members are left out.
+	//
+	// +optional
+	MembersMissing int32 `json:"membersMissing,omitempty"`
+	// L2Addresses is how many ranges of addresses are left out. `l2.count` counts all addresses.
+	//
+	// +optional
+	L2Addresses int32 `json:"l2Addresses,omitempty"`
+	// L2Claims is how many ranges of claimed addresses are left out.
+	//
+	// +optional
+	L2Claims int32 `json:"l2Claims,omitempty"`
+	// L2StandIns is how many ranges of addresses that are answered for in the stead of others are left out.
+	//
+	// +optional
+	L2StandIns int32 `json:"l2StandIns,omitempty"`
+	// L2Conflicts is how many conflicts are left out.
+	//
+	// +optional
+	L2Conflicts int32 `json:"l2Conflicts,omitempty"`
+	// L2Problems is how many ranges of addresses that cannot be answered for are left out.
+	//
+	// +optional
+	L2Problems int32 `json:"l2Problems,omitempty"`
+	// BGPPeers is how many peers are left out.
+	//
+	// +optional
+	BGPPeers int32 `json:"bgpPeers,omitempty"`
+	// Withdrawn is how many UIDs of Services are left out.
+	//
+	// +optional
+	Withdrawn int32 `json:"withdrawn,omitempty"`
 }
 
 // SpeakerPlan is the plan that the speaker carries out.
@@ -167,6 +204,10 @@ type SpeakerStatusStatus struct {
 	// +optional
 	// +listType=atomic
 	Withdrawn []string `json:"withdrawn,omitempty"`
+	// Omitted counts what the lists leave out; nothing is left out where it is not there.
+	//
+	// +optional
+	Omitted SpeakerOmitted `json:"omitted,omitzero"`
 	// Conditions: Ready, while the state is ready. Like all the rest it is the word of a speaker that may be dead by now.
 	//
 	// +optional

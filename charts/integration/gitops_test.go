@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,7 +46,7 @@ func page(t *testing.T, mark string) []*unstructured.Unstructured {
 	return objects
 }
 
-// synced is what one sync holds: the chart with values, as the tools render it, and a user's own objects, in any order.
+// synced is what one sync holds: the chart with values, as Argo CD renders it, and a user's own objects, in any order.
 func synced(t *testing.T, values any) []*unstructured.Unstructured {
 	t.Helper()
 	b, err := yaml.Marshal(values)
@@ -72,7 +71,7 @@ func synced(t *testing.T, values any) []*unstructured.Unstructured {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out = slices.Concat(b, []byte("\n---\n"), out) // the user's come first: the tools have to order them
+		out = slices.Concat(b, []byte("\n---\n"), out) // the user's come first: the tool has to order them
 	}
 	objects, err := render.Decode(out)
 	if err != nil {
@@ -86,7 +85,7 @@ func synced(t *testing.T, values any) []*unstructured.Unstructured {
 	return objects
 }
 
-// apply is a server-side apply, as both tools do it.
+// apply is a server-side apply, as the tool does it.
 func apply(ctx context.Context, c client.Client, o *unstructured.Unstructured, opts ...client.ApplyOption) (*unstructured.Unstructured, error) {
 	o = o.DeepCopy()
 	err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), append(opts, client.FieldOwner("sync"), client.ForceOwnership)...)
@@ -130,7 +129,7 @@ func steady(t *testing.T, c *cluster, objects []*unstructured.Unstructured) {
 }
 
 // TestArgoCD: dry runs of all but what the sync's own CRDs make, then all in the order of kinds, custom resources last,
-// tried again where a kind is not served yet.
+// tried again where a kind is not served yet. This is the short form of what tools/gitops/argocd does with Argo CD's own code.
 func TestArgoCD(t *testing.T) {
 	application := page(t, "argocd")[0]
 	sources, _, err := unstructured.NestedSlice(application.Object, "spec", "sources")
@@ -171,72 +170,6 @@ func rank(o *unstructured.Unstructured) int {
 		return 2
 	}
 	return 1
-}
-
-// TestFlux: CRDs first, and waited for; then a dry run of all the rest must pass before anything of it is applied.
-func TestFlux(t *testing.T) {
-	var release, own *unstructured.Unstructured
-	for _, o := range page(t, "flux") {
-		switch o.GetKind() {
-		case "HelmRelease":
-			release = o
-		case "Kustomization":
-			own = o
-		}
-	}
-	if depends, _, err := unstructured.NestedSlice(own.Object, "spec", "dependsOn"); err != nil || len(depends) != 1 {
-		t.Errorf("the own objects depend on %v, %v", depends, err)
-	}
-	values, _, err := unstructured.NestedMap(release.Object, "spec", "values")
-	if err != nil {
-		t.Fatal(err)
-	}
-	objects := synced(t, values)
-	c := start(t)
-	namespace(t, c)
-	for _, o := range objects {
-		if !isCRD(o) {
-			continue
-		}
-		if _, err := apply(t.Context(), c.client, o); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "establishing "+o.GetName(), func(ctx context.Context) error { return established(ctx, c.client, o) })
-	}
-	rest := slices.DeleteFunc(slices.Clone(objects), isCRD)
-	for _, o := range rest {
-		eventually(t, "a dry run of "+o.GetKind(), func(ctx context.Context) error {
-			_, err := apply(ctx, c.client, o, client.DryRunAll)
-			if err != nil && !meta.IsNoMatchError(err) && !strings.Contains(err.Error(), "could not find the requested resource") {
-				t.Fatal(err)
-			}
-			return err
-		})
-	}
-	for _, o := range rest {
-		if _, err := apply(t.Context(), c.client, o); err != nil {
-			t.Error(err)
-		}
-	}
-	steady(t, c, objects)
-}
-
-func established(ctx context.Context, c client.Client, crd *unstructured.Unstructured) error {
-	have := &unstructured.Unstructured{}
-	have.SetGroupVersionKind(crd.GroupVersionKind())
-	if err := c.Get(ctx, client.ObjectKeyFromObject(crd), have); err != nil {
-		return err
-	}
-	conditions, _, err := unstructured.NestedSlice(have.Object, "status", "conditions")
-	if err != nil {
-		return err
-	}
-	for _, x := range conditions {
-		if m := x.(map[string]any); m["type"] == "Established" && m["status"] == "True" {
-			return nil
-		}
-	}
-	return fmt.Errorf("conditions %v", conditions)
 }
 
 // TestValuesOfThePage: the page's values are values of the chart.

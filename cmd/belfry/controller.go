@@ -57,6 +57,7 @@ func newController() *cobra.Command {
 }
 
 func (f *controllerFlags) run(cmd *cobra.Command) (err error) {
+	saveMemory()
 	if f.Log, err = f.log.New(cmd.ErrOrStderr()); err != nil {
 		return err
 	}

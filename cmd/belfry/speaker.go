@@ -86,6 +86,7 @@ func (f *speakerFlags) add(fs *pflag.FlagSet) {
 }
 
 func (f *speakerFlags) run(ctx context.Context, logs io.Writer) error {
+	saveMemory()
 	log, err := f.log.New(logs)
 	if err != nil {
 		return err
@@ -112,7 +113,7 @@ func (f *speakerFlags) run(ctx context.Context, logs io.Writer) error {
 	s, err := speaker.New(speaker.Options{
 		Node: f.node, Namespace: f.namespace, Version: version, MembersBind: bind, Failover: members.Profile(f.failover),
 		LivenessPort: f.livenessPort, SnapshotDir: f.snapshotDir, RestartWindow: f.restartWindow, OnRestart: speaker.OnRestart(f.onRestart),
-		Exclude: f.exclude, Classes: f.classes, NodeRules: f.nodeRules, ProxyHealth: f.proxyHealth, ServiceFinalizer: f.serviceFinalizer, BGP: f.bgp,
+		Exclude: f.exclude, NodeRules: f.nodeRules, ProxyHealth: f.proxyHealth, ServiceFinalizer: f.serviceFinalizer, BGP: f.bgp,
 		Client: mgr.GetClient(), Direct: mgr.GetAPIReader(), Cache: mgr.GetCache(), Log: log, Registerer: metrics.Registry,
 	})
 	if err != nil {
@@ -137,7 +138,7 @@ func (f *speakerFlags) manager() (manager.Manager, error) {
 		Metrics:                kube.MetricsOptions(f.metricsAddr, f.metricsSecure),
 		HealthProbeBindAddress: f.healthAddr,
 		PprofBindAddress:       f.pprofAddr,
-		Cache:                  speaker.CacheOptions(f.node, f.namespace),
+		Cache:                  speaker.CacheOptions(f.node, f.namespace, f.classes),
 		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 			return speaker.NewMapper(scheme)
 		},

@@ -41,12 +41,19 @@ func TestEventsAreForChanges(t *testing.T) {
 	peer := newPeer("baseless", v1beta1.BGPPeerSpec{MyASN: 64500, PeerASN: 64501, PeerAddress: "192.0.2.1", Base: "nowhere"})
 	served, lacking := newService("served", asks("belfry.dev/pool", "good")), newService("lacking", asks("belfry.dev/pool", "nowhere"))
 	unheard := newService("unheard", asks("belfry.dev/pool", "quiet"))
-	readySpeaker(t, "events-1", "192.0.2.226")
+	speaks(t, readySpeaker(t, "events-1", "192.0.2.226"), func(s *v1beta1.SpeakerStatusStatus) {
+		s.BGP.Peers = []v1beta1.SpeakerPeer{{Name: "up", State: v1beta1.SessionEstablished}, {Name: "down", State: v1beta1.SessionConnecting, Reason: "ConnectionRefused", Message: "nobody listens"}}
+	})
+	up := newPeer("up", v1beta1.BGPPeerSpec{MyASN: 64500, PeerASN: 64501, PeerAddress: "192.0.2.1"})
+	down := newPeer("down", v1beta1.BGPPeerSpec{MyASN: 64500, PeerASN: 64501, PeerAddress: "192.0.2.2"})
+	kept := newReservation("kept", v1beta1.IPReservationSpec{Pool: "held", Families: []v1beta1.IPFamily{"IPv4"}})
+	vain := newReservation("vain", v1beta1.IPReservationSpec{Pool: "nowhere", Families: []v1beta1.IPFamily{"IPv4"}})
 	works := &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "works"}, Spec: v1beta1.L2AdvertisementSpec{IPAddressPools: []string{"good"}}}
-	create(t, newPool("good", "192.0.2.226"), newPool("quiet", "192.0.2.227-192.0.2.228"), works, pool, l2, bgp, peer, served, lacking, unheard)
+	create(t, newPool("good", "192.0.2.226"), newPool("held", "192.0.2.232"), newPool("quiet", "192.0.2.227-192.0.2.228"), works, pool, l2, bgp, peer, up, down, kept, vain, served, lacking, unheard)
 	c := start(t, often, soonTold)
 	reasons := map[client.Object][]string{
 		pool: {"BadRange"}, l2: {"BadSelector"}, bgp: {"UnknownCommunity"}, peer: {"UnknownTemplate"},
+		up: {"Established"}, down: {"ConnectionRefused"}, kept: {"AddressAssigned"}, vain: {"AssignmentFailed"},
 		served: {"AddressAssigned", "Announced"}, lacking: {"AssignmentFailed"}, unheard: {"AddressAssigned", "NotAnnounced"},
 	}
 	for o, all := range reasons {
@@ -61,6 +68,8 @@ func TestEventsAreForChanges(t *testing.T) {
 	edit(t, l2, func(o *v1beta1.L2Advertisement) { o.Spec.IPAddressPools = []string{"good"} })
 	edit(t, bgp, func(o *v1beta1.BGPAdvertisement) { o.Spec.IPAddressPools = []string{"good"} })
 	edit(t, peer, func(o *v1beta1.BGPPeer) { o.Spec.PeerASN = 64502 })
+	edit(t, down, func(o *v1beta1.BGPPeer) { o.Spec.PeerASN = 64502 })
+	edit(t, vain, func(o *v1beta1.IPReservation) { o.Labels = map[string]string{"touched": "yes"} })
 	edit(t, served, func(o *corev1.Service) { o.Spec.Ports[0].Port = 81 })
 	edit(t, lacking, func(o *corev1.Service) { o.Spec.Ports[0].Port = 81 })
 	for _, o := range []*corev1.Service{served, unheard} { // the next leader has to write

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -94,6 +95,8 @@ func TestQuickstartLeavesOthersObjectsAlone(t *testing.T) {
 	create(t, mine)
 	c := start(t, quickstart("192.0.2.240-192.0.2.250"))
 	hasEvent(t, mine, "QuickstartNotApplied", v1beta1.LabelQuickstart)
+	must(t, c.stop())
+	c = start(t, quickstart("192.0.2.240-192.0.2.250"), often)
 	s := newService("a")
 	create(t, s)
 	hasAddresses(t, s, "198.51.100.0")
@@ -103,6 +106,13 @@ func TestQuickstartLeavesOthersObjectsAlone(t *testing.T) {
 	if err := shared.client.Get(t.Context(), client.ObjectKeyFromObject(quickL2()), quickL2()); !apierrors.IsNotFound(err) {
 		t.Errorf("an advertisement of somebody else's pool: %v", err)
 	}
+	c.fullPasses(3)
+	if n := told(t, mine, "QuickstartNotApplied"); n != 1 {
+		t.Errorf("it was told %d times, by two leaders", n)
+	}
+	if left := meta.FindStatusCondition(get(t, mine).Status.Conditions, v1beta1.ConditionQuickstart); left == nil {
+		t.Errorf("its conditions are %+v", mine.Status.Conditions)
+	}
 	for write := range c.net.written() {
 		if write == "POST ipaddresspools" || write == "PATCH ipaddresspools" || write == "POST l2advertisements" {
 			t.Errorf("it tried to %s", write)
@@ -111,6 +121,12 @@ func TestQuickstartLeavesOthersObjectsAlone(t *testing.T) {
 	// Its owner gives it away.
 	edit(t, mine, func(p *v1beta1.IPAddressPool) { p.Labels = map[string]string{v1beta1.LabelQuickstart: "true"} })
 	hasRanges(t, "192.0.2.240-192.0.2.250")
+	eventually(t, "the condition to go", func() error {
+		if left := meta.FindStatusCondition(get(t, mine).Status.Conditions, v1beta1.ConditionQuickstart); left != nil {
+			return fmt.Errorf("it says %s", left.Message)
+		}
+		return nil
+	})
 }
 
 // TestQuickstartThatOverlaps: what is wrong with the addresses is said in the pool's status, and hurts no other pool.

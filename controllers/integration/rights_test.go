@@ -33,7 +33,7 @@ func TestRights(t *testing.T) {
 			rule(v1beta1.Group, "ipaddresspools/status ipreservations/status l2advertisements/status bgppeers/status bgpadvertisements/status communities/status bfdprofiles/status", "patch"),
 			rule(v1beta1.Group, "speakerstatuses", "get list watch"),
 			rule("discovery.k8s.io", "endpointslices", "get list watch"),
-			rule("events.k8s.io", "events", "create patch"),
+			rule("events.k8s.io", "events", "create"),
 		}},
 		&rbacv1.ClusterRoleBinding{ObjectMeta: meta, Subjects: user, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: meta.Name}},
 		&rbacv1.Role{ObjectMeta: own, Rules: []rbacv1.PolicyRule{

@@ -15,8 +15,12 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/charts/render"
+	"github.com/belfry-lb/belfry/internal/spec"
 	"github.com/belfry-lb/belfry/speaker/bfd"
 	"github.com/belfry-lb/belfry/speaker/bgp"
 )
@@ -85,11 +89,12 @@ func TestDocs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCable(t)
 			c.asInTheDocs()
+			var show func(context.Context, string) (string, error)
 			switch b.daemon {
 			case "frr":
-				c.frr(b.conf)
+				show = c.frr(b.conf).Show
 			case "bird":
-				c.bird(b.conf)
+				show = c.bird(b.conf).Show
 			}
 			e, d := newEngine(t), b.desired(c)
 			for name := range d.Peers {
@@ -99,7 +104,102 @@ func TestDocs(t *testing.T) {
 				watched(t, c)
 			}
 			c.tells(e, b, d)
+			if b.has("bfd") {
+				c.looks(b.page, show)
+			}
 		})
+	}
+}
+
+// looks runs the commands of a page by which people see what the router does; show is the router's own command for that.
+func (c *cable) looks(page string, show func(context.Context, string) (string, error)) {
+	c.t.Helper()
+	seen := 0
+	for line := range strings.Lines(strings.Join(render.Blocks(read(c.t, page), "sh"), "")) {
+		command := strings.TrimSpace(line)
+		var out string
+		var err error
+		if rest, vtysh := strings.CutPrefix(command, "vtysh -c '"); vtysh {
+			out, err = show(c.t.Context(), strings.TrimSuffix(rest, "'"))
+		} else if rest, birdc := strings.CutPrefix(command, "birdc show "); birdc {
+			out, err = show(c.t.Context(), rest)
+		} else if rest, kernel := strings.CutPrefix(command, "ip route show "); kernel {
+			out = ip(c.t, append([]string{"-n", c.ns, "route", "show"}, strings.Fields(rest)...)...)
+		} else {
+			c.t.Errorf("nobody tries %q", command)
+			continue
+		}
+		want := docNodes[0].String()
+		if command == "birdc show protocols" { // it names no addresses
+			want = "Established"
+		}
+		if err != nil || !strings.Contains(out, want) {
+			c.t.Errorf("%s: %v, and no %s in\n%s", command, err, want, out)
+		}
+		seen++
+	}
+	if seen < 3 {
+		c.t.Errorf("%s has %d commands; the search is broken", page, seen)
+	}
+}
+
+// read returns a page of the docs.
+func read(t *testing.T, page string) string {
+	t.Helper()
+	root, err := render.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(root, "docs", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestDocsExample: Belfry's side of the example is valid, and is what the routers of TestDocs talk to.
+func TestDocsExample(t *testing.T) {
+	blocks := render.Blocks(read(t, "bgp/routers.md"), "yaml")
+	if len(blocks) == 0 {
+		t.Fatal("docs/bgp/routers.md has no manifest")
+	}
+	objects, err := render.Decode([]byte(blocks[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o spec.Objects
+	password := ""
+	into := func(object *unstructured.Unstructured, typed any) {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, typed, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, object := range objects {
+		switch object.GetKind() {
+		case "IPAddressPool":
+			o.Pools = append(o.Pools, v1beta1.IPAddressPool{})
+			into(object, &o.Pools[len(o.Pools)-1])
+		case "BGPPeer":
+			o.BGPPeers = append(o.BGPPeers, v1beta1.BGPPeer{})
+			into(object, &o.BGPPeers[len(o.BGPPeers)-1])
+		case "BGPAdvertisement":
+			o.BGPAdvertisements = append(o.BGPAdvertisements, v1beta1.BGPAdvertisement{})
+			into(object, &o.BGPAdvertisements[len(o.BGPAdvertisements)-1])
+		case "Secret":
+			password, _, _ = unstructured.NestedString(object.Object, "stringData", "password")
+		}
+	}
+	snapshot, problems := spec.Parse(o)
+	if len(problems) > 0 || len(snapshot.BGP.Peers) != 1 || len(snapshot.BGP.Advertisements) != 1 {
+		t.Fatalf("%+v", problems)
+	}
+	peer, all := o.BGPPeers[0].Spec, block{conf: "password"}.desired(&cable{}).Peers["n0"].Session
+	if uint32(peer.MyASN) != all.LocalASN || uint32(peer.PeerASN) != all.PeerASN || string(peer.PeerAddress) != all.Address.String() || password != all.Password ||
+		(peer.EnableGracefulRestart != nil && *peer.EnableGracefulRestart) != all.GracefulRestart {
+		t.Errorf("the docs have %+v with password %q, the tests %+v", peer, password, all)
+	}
+	if !snapshot.BGP.Advertisements[0].SelectsPeer(snapshot.BGP.Peers[0]) || !snapshot.Pools[0].Contains(netip.MustParseAddr("203.0.113.10")) {
+		t.Errorf("203.0.113.10 is told to nobody: %+v", snapshot)
 	}
 }
 

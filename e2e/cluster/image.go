@@ -75,7 +75,7 @@ func BuildBinary(ctx context.Context, pkg string, ldflags ...string) (string, er
 	defer os.RemoveAll(unfinished)
 	// Without -buildvcs=false, root could not build in a repository that belongs to somebody else.
 	built := filepath.Join(unfinished, path.Base(pkg))
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", built, pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "grpcnotrace", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", built, pkg)
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building %s: %w: %s", pkg, err, bytes.TrimSpace(out))

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+	k8sversion "k8s.io/apimachinery/pkg/util/version"
 )
 
 //go:embed node
@@ -37,7 +38,7 @@ type nodeFacts struct {
 	PodCIDR4, PodCIDR6, PodCIDRs                            string
 	ProxyMode                                               ProxyMode
 	ProxyHealthPort, ProxyMetricsPort                       int
-	MayLowerOOMScore                                        bool
+	MayLowerOOMScore, MayRestartSoon                        bool
 }
 
 // writeNode writes the node's configuration below its directory. Its disk (containerd's and the kubelet's directories) is kept.
@@ -51,7 +52,7 @@ func writeNode(r record, n int) error {
 		Node: nodeName(n), PauseImage: PauseImage, Snapshotter: snapshotter(r.StateDir), CgroupRoot: r.cgroup(n),
 		ControlPlane: p.addr4(controlByte).String(), PodCIDR4: podCIDR4(n).String(), PodCIDR6: podCIDR6(n).String(),
 		PodCIDRs: podCIDRs, ProxyMode: r.ProxyModes[n], ProxyHealthPort: proxyHealthPort,
-		ProxyMetricsPort: proxyMetricsPort, MayLowerOOMScore: mayLowerOOMScore(),
+		ProxyMetricsPort: proxyMetricsPort, MayLowerOOMScore: mayLowerOOMScore(), MayRestartSoon: mayRestartSoon(r.Version),
 	}
 	files := map[string]string{
 		"init.sh": "init.sh", "import.sh": "import.sh", "containerd.toml": "containerd.toml", "kubelet.yaml": "kubelet.yaml",
@@ -87,6 +88,12 @@ func snapshotter(dir string) string {
 		return "native"
 	}
 	return "overlayfs"
+}
+
+// mayRestartSoon tells whether kubelets of the version take the setting, which older ones die of unless a gate is opened.
+func mayRestartSoon(kubernetes string) bool {
+	v, err := k8sversion.ParseGeneric(kubernetes)
+	return err == nil && v.AtLeast(k8sversion.MajorMinor(1, 35))
 }
 
 // mayLowerOOMScore looks for CAP_SYS_RESOURCE among the effective capabilities.

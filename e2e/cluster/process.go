@@ -10,13 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/belfry-lb/belfry/internal/nettest/thread"
 )
 
 // process names a process for good: process ids are used again, a pair of id and start time is not before the next boot.
@@ -87,17 +88,15 @@ type spawner struct {
 func newSpawner(owned bool) *spawner {
 	s := &spawner{}
 	if owned {
-		s.jobs = make(chan func())
-		go serve(s.jobs)
+		jobs := make(chan func())
+		thread.Go(func() {
+			for job := range jobs {
+				job()
+			}
+		})
+		s.jobs = jobs
 	}
 	return s
-}
-
-func serve(jobs <-chan func()) {
-	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and the children with the thread
-	for job := range jobs {
-		job()
-	}
 }
 
 // close ends the thread, and with it whatever it started and nobody stopped.

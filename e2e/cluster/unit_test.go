@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
 )
 
 func TestOptions(t *testing.T) {
@@ -186,6 +187,27 @@ func TestLockFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	again()
+}
+
+// TestKubeletConfiguration: what a kubelet does not know, or keeps behind a gate, it dies of.
+func TestKubeletConfiguration(t *testing.T) {
+	for version, want := range map[string]bool{"1.33.13": false, "1.34.4": false, "1.35.0": true, DefaultVersion: true, "1.36.1": true} {
+		file := filepath.Join(t.TempDir(), "kubelet.yaml")
+		if err := render("kubelet.yaml", file, nodeFacts{MayRestartSoon: mayRestartSoon(version)}); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]any
+		if err := yaml.Unmarshal(text, &got); err != nil {
+			t.Fatalf("%s: %v", version, err)
+		}
+		if _, has := got["crashLoopBackOff"]; has != want || got["nodeStatusUpdateFrequency"] != "3s" {
+			t.Errorf("%s:\n%s", version, text)
+		}
+	}
 }
 
 func TestGoModFor(t *testing.T) {

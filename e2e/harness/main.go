@@ -58,6 +58,7 @@ func runOn(m *testing.M, o cluster.Options, prepare func(context.Context, *Stage
 	if err := prepare(ctx, &Stage{lab, k, kept}); err != nil {
 		return 1, err
 	}
+	stop() // a signal ends the tests, and the lab ends with this process
 	return m.Run(), nil
 }
 

@@ -70,7 +70,12 @@ func StartPatientProbe(ctx context.Context, from *cluster.Host, to netip.AddrPor
 
 // StartVisits is StartPatientProbe by clients that also fetch the page, each on its connection.
 func StartVisits(ctx context.Context, from *cluster.Host, to netip.AddrPort) *Probe {
-	return startProbe(ctx, from, to, &Probe{timeout: patient, asks: true})
+	return StartVisitsWithin(ctx, from, to, patient)
+}
+
+// StartVisitsWithin is StartVisits with another patience.
+func StartVisitsWithin(ctx context.Context, from *cluster.Host, to netip.AddrPort, patience time.Duration) *Probe {
+	return startProbe(ctx, from, to, &Probe{timeout: patience, asks: true})
 }
 
 func startProbe(ctx context.Context, from *cluster.Host, to netip.AddrPort, p *Probe) *Probe {

@@ -14,13 +14,20 @@ import (
 
 // Kubectl runs kubectl against the lab and returns what it printed.
 func Kubectl(ctx context.Context, c *cluster.Cluster, stdin io.Reader, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, c.Binaries().Path("kubectl"), args...)
+	cmd := KubectlCommand(ctx, c, args...)
 	var out, complaints bytes.Buffer
-	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Env(), stdin, &out, &complaints
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &complaints
 	if err := cmd.Run(); err != nil {
 		return out.String(), fmt.Errorf("running kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(complaints.String()))
 	}
 	return out.String(), nil
+}
+
+// KubectlCommand prepares kubectl against the lab.
+func KubectlCommand(ctx context.Context, c *cluster.Cluster, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, c.Binaries().Path("kubectl"), args...)
+	cmd.Env = c.Env()
+	return cmd
 }
 
 // Apply applies a manifest.

@@ -26,12 +26,30 @@ type Scene struct {
 	Ctx context.Context
 }
 
-// NewScene begins a test; patience bounds its waits together and is no measurement.
+// NewScene begins a test; patience bounds its waits together and is no measurement. One that fails shows what Belfry has logged.
 func NewScene(t *testing.T, stage *Stage, patience time.Duration) *Scene {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errors.New("patience is over"))
 	t.Cleanup(cancel)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(stage.lastWords(context.Background()))
+		}
+	})
 	return &Scene{t, stage, ctx}
+}
+
+// lastWords are the ends of the logs of Belfry's containers on all nodes.
+func (s *Stage) lastWords(ctx context.Context) string {
+	var words strings.Builder
+	for n := range s.Lab.Nodes() {
+		logs, err := s.Lab.ExecInside(ctx, n+1, "sh", "-c", "tail -n 100 /var/log/pods/"+Namespace+"_*/*/*.log")
+		fmt.Fprintf(&words, "n%d:\n%s", n+1, logs)
+		if err != nil { // it may be switched off
+			fmt.Fprintln(&words, err)
+		}
+	}
+	return words.String()
 }
 
 // Must ends the test on an error.

@@ -11,10 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/belfry-lb/belfry/internal/nettest/thread"
 )
 
 // Place is where daemons run.
@@ -66,15 +67,14 @@ func open(p Place, script string, files map[string]string) (*box, error) {
 // start starts the processes from a thread that stays as long as they do: the kernel ends them with the thread.
 func (b *box) start() error {
 	started := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	thread.Go(func() {
 		defer close(b.ended)
 		err := b.cmd.Start()
 		started <- err
 		if err == nil {
 			_ = b.cmd.Wait() // reaps it; how it ended is in its log
 		}
-	}()
+	})
 	return <-started
 }
 

@@ -120,6 +120,24 @@ func (g *gateway) has(dst netip.Prefix, hops ...string) {
 	})
 }
 
+// watches waits until FRR's BFD session with a neighbour is up that it makes when it knows its own address: after its start, it
+// makes one without and drops it, and BGP with it, as soon as BGP is established.
+func (g *gateway) watches(neighbor string) {
+	g.t.Helper()
+	eventually(g.t, "FRR's last BFD session with "+neighbor, func() error {
+		var all []struct{ Peer, Local, Status string }
+		if err := g.daemon.JSON(context.Background(), "show bfd peers", &all); err != nil {
+			return err
+		}
+		for _, s := range all {
+			if s.Peer == neighbor && s.Local != "" && s.Status == "up" {
+				return nil
+			}
+		}
+		return fmt.Errorf("it has %+v", all)
+	})
+}
+
 // event is a change of the router's routes to some destination.
 type event struct {
 	at   time.Time

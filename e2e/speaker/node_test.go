@@ -54,6 +54,17 @@ func (n *node) metric(series string) float64 {
 	return v
 }
 
+// counts waits until a series has a value.
+func (n *node) counts(series string, want float64) {
+	n.t.Helper()
+	eventually(n.t, fmt.Sprintf("%s counts %v of %s", n.Name, want, series), func() error {
+		if got := n.metric(series); got != want {
+			return fmt.Errorf("it counts %v", got)
+		}
+		return nil
+	})
+}
+
 // peer returns what the node's SpeakerStatus says of a session; nothing if there is none.
 func (n *node) peer(name string) v1beta1.SpeakerPeer {
 	n.t.Helper()

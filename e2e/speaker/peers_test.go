@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 )
@@ -173,4 +174,38 @@ func TestWeightsInternal(t *testing.T) {
 	moved := endpoints("local", a, "n1", "n2", "n2", "n2")
 	edit(t, pods, func(o *discoveryv1.EndpointSlice) { o.Endpoints = moved.Endpoints })
 	weighted(1, 3)
+}
+
+// TestRouterOutOfReach: behind a cable that is cut, the kernel finds nobody, or the attempt is over before it knows. The
+// SpeakerStatus says one thing all the time: it is not written for each attempt.
+func TestRouterOutOfReach(t *testing.T) {
+	l := newScene(t)
+	create(t, bfdProfile("fast", 300, 4)) // its packets have the kernel ask for the router all the time
+	create(t, bgpPeer("r1", router1, withBFD))
+	newGateway(t, l, "r1", router1+"/24")
+	n := newNode(t, l, "n1", node1+"/24")
+	n.up()
+	says := func(what, reason string) {
+		n.says("r1", what, func(p v1beta1.SpeakerPeer) bool { return p.Reason == reason })
+	}
+	says("nobody listens", "ConnectionRefused")
+	l.Down("n1")
+	says("nobody is there", "Unreachable")
+	read := func() (s v1beta1.SpeakerStatus) {
+		must(t, api.Get(t.Context(), client.ObjectKey{Name: n.Name}, &s))
+		return s
+	}
+	const attempts = `belfry_bgp_session_attempts_total{peer="r1"}`
+	before, tried := read(), n.metric(attempts)
+	eventually(t, "a dozen attempts more", func() error {
+		if more := n.metric(attempts) - tried; more < 12 {
+			return fmt.Errorf("they are %v", more)
+		}
+		return nil
+	})
+	if now := read(); now.ResourceVersion != before.ResourceVersion {
+		t.Errorf("it was written meanwhile:\n%+v, plan %+v\n%+v, plan %+v", before.Status, before.Status.Plan, now.Status, now.Status.Plan)
+	}
+	l.Up("n1")
+	says("nobody listens again", "ConnectionRefused")
 }

@@ -1,5 +1,3 @@
-//go:build soak
-
 package upgrade
 
 import (
@@ -18,9 +16,14 @@ import (
 	"github.com/belfry-lb/belfry/charts/render"
 )
 
-// baseRef names the version to upgrade from: the newest tag of a version, else what BASE says.
+// git prepares git in the repository, which may belong to another user than root, who runs the tests.
+func git(ctx context.Context, root string, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "git", append([]string{"-c", "safe.directory=*", "-C", root}, args...)...)
+}
+
+// baseRef names the version to upgrade from: the newest tag of a version before this commit, else what BASE says.
 func baseRef(ctx context.Context, root string) (string, error) {
-	tag, err := exec.CommandContext(ctx, "git", "-C", root, "describe", "--tags", "--abbrev=0", "--match=v[0-9]*").Output()
+	tag, err := git(ctx, root, "describe", "--tags", "--abbrev=0", "--match=v[0-9]*", "HEAD^").Output()
 	if err == nil {
 		return strings.TrimSpace(string(tag)), nil
 	}
@@ -46,7 +49,7 @@ func checkOut(ctx context.Context, dir string) (ref, program string, err error) 
 		return "", "", err
 	}
 	var complaints bytes.Buffer
-	archive := exec.CommandContext(ctx, "git", "-C", root, "archive", ref)
+	archive := git(ctx, root, "archive", ref)
 	archive.Stderr = &complaints
 	sources, err := archive.Output()
 	if err != nil {

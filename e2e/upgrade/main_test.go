@@ -1,5 +1,3 @@
-//go:build soak
-
 package upgrade
 
 import (
@@ -20,14 +18,16 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(harness.Main(m, cluster.Options{Name: "upgrade"}, prepare))
+	os.Exit(harness.Main(m, cluster.Options{Name: "upgrade", Clients: 2, Routers: 1}, prepare))
 }
 
 const baseImage = "localhost/belfry:base"
 
-// unhurried has addresses wait longer for a speaker that restarts than they do by default: what is tried here is that nothing
-// moves, not how fast a busy machine starts a container.
-const unhurried = "speaker.restartWindow=60s"
+// unhurried are values by which addresses wait longer than by default for a speaker that restarts, or that has no CPU for a
+// while: what is tried here is that nothing moves, not how fast a busy machine starts a container.
+func unhurried() []string {
+	return []string{"--set", "speaker.restartWindow=60s", "--set", "speaker.failover=relaxed"}
+}
 
 func prepare(ctx context.Context, s *harness.Stage) error {
 	stage = s
@@ -46,8 +46,9 @@ func prepare(ctx context.Context, s *harness.Stage) error {
 			return errors.Join(harness.LoadProgram(ctx, s.Lab, baseImage, program), harness.BuildImage(ctx, s.Lab), harness.BuildWebImage(ctx, s.Lab))
 		}},
 		harness.Step{What: "installing the release to begin with", Do: func() error {
-			return helm(ctx, "install", harness.Release, filepath.Join(dir, "charts", "belfry"), "--create-namespace",
-				"--set", "image.repository=localhost/belfry", "--set", "image.tag=base", "--set", "image.pullPolicy=Never", "--set", unhurried)
+			args := []string{"install", harness.Release, filepath.Join(dir, "charts", "belfry"), "--create-namespace",
+				"--set", "image.repository=localhost/belfry", "--set", "image.tag=base", "--set", "image.pullPolicy=Never"}
+			return helm(ctx, append(args, unhurried()...)...)
 		}},
 	)
 }

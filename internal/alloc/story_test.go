@@ -310,7 +310,7 @@ func (y *story) option(s *spec.Service, o string) {
 	case "bad":
 		s.BadWish = v
 	case "label":
-		s.Labels = setOf(v)
+		s.Labels = spec.NewLabels(setOf(v))
 	case "nslabel":
 		s.NamespaceLabels = setOf(v)
 	case "ports":

@@ -23,6 +23,9 @@ import (
 // lookAgain is how often the speaker's status is read while a drain is waited for.
 const lookAgain = 300 * time.Millisecond
 
+// mostPatches bounds how often a Node is patched that others change meanwhile.
+const mostPatches = 10
+
 func (a *app) newDrain() *cobra.Command {
 	var dryRun, noWait bool
 	var timeout time.Duration
@@ -78,11 +81,10 @@ func (a *app) drain(ctx context.Context, name string, dryRun, noWait bool, timeo
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(node.Spec.Taints, isDrain) {
+	if len(drainPatch(node, true)) == 0 {
 		fmt.Fprintf(a.io.Out, "%s is drained already\n", name)
 	} else {
-		taints := append(slices.Clone(node.Spec.Taints), corev1.Taint{Key: v1beta1.Drain, Effect: corev1.TaintEffectNoSchedule})
-		if err := c.patchNode(ctx, node, taints, false); err != nil {
+		if err := c.mark(ctx, node, true); err != nil {
 			return err
 		}
 		fmt.Fprintf(a.io.Out, "%s is to be drained: %s\n", name, count(had, "announcement"))
@@ -139,8 +141,7 @@ func (a *app) undrain(ctx context.Context, name string, dryRun bool) error {
 	if err != nil {
 		return err
 	}
-	_, annotated := node.Annotations[v1beta1.Drain]
-	if !annotated && !slices.ContainsFunc(node.Spec.Taints, isDrain) {
+	if len(drainPatch(node, false)) == 0 {
 		fmt.Fprintf(a.io.Out, "%s is not drained\n", name)
 		return nil
 	}
@@ -151,7 +152,7 @@ func (a *app) undrain(ctx context.Context, name string, dryRun bool) error {
 	if err := c.require(ctx, "undrain", right{verb: "patch", resource: "nodes", name: name}); err != nil {
 		return err
 	}
-	if err := c.patchNode(ctx, node, slices.DeleteFunc(slices.Clone(node.Spec.Taints), isDrain), true); err != nil {
+	if err := c.mark(ctx, node, false); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.io.Out, "%s may announce again\n", name)
@@ -168,23 +169,55 @@ func (c *cluster) node(ctx context.Context, name string) (*corev1.Node, error) {
 	return &n, nil
 }
 
-// patchNode writes the taints of the very version that was read: somebody else's change in between is not undone.
-func (c *cluster) patchNode(ctx context.Context, n *corev1.Node, taints []corev1.Taint, dropAnnotation bool) error {
-	metadata := map[string]any{"resourceVersion": n.ResourceVersion}
-	if dropAnnotation {
-		metadata["annotations"] = map[string]any{v1beta1.Drain: nil}
+// mark gives a node the taint, or takes taints and annotation of drains off. Each patch holds only while what it was made from
+// is there, and touches nothing else: what others write meanwhile stays. Where it does not hold, it is made anew from the Node
+// as it is now.
+func (c *cluster) mark(ctx context.Context, n *corev1.Node, drained bool) error {
+	for range mostPatches {
+		patch := drainPatch(n, drained)
+		if len(patch) == 0 {
+			return nil
+		}
+		body, err := json.Marshal(patch)
+		if err != nil {
+			return err
+		}
+		err = c.client.Patch(ctx, n, client.RawPatch(types.JSONPatchType, body))
+		if err == nil {
+			return nil
+		}
+		if !apierrors.IsInvalid(err) {
+			return fmt.Errorf("patching Node %s: %w", n.Name, err)
+		}
+		if n, err = c.node(ctx, n.Name); err != nil {
+			return err
+		}
 	}
-	if taints == nil {
-		taints = []corev1.Taint{}
+	return fmt.Errorf("patching Node %s: others kept changing its taints; try again", n.Name)
+}
+
+// drainPatch is the JSON patch (RFC 6902) that marks a Node as drained, or as not drained; empty if it is marked so.
+func drainPatch(n *corev1.Node, drained bool) (ops []map[string]any) {
+	const taints = "/spec/taints"
+	if drained {
+		switch {
+		case slices.ContainsFunc(n.Spec.Taints, isDrain):
+			return nil
+		case len(n.Spec.Taints) == 0:
+			ops = append(ops, map[string]any{"op": "test", "path": taints, "value": nil}, map[string]any{"op": "add", "path": taints, "value": []any{}})
+		}
+		return append(ops, map[string]any{"op": "add", "path": taints + "/-", "value": corev1.Taint{Key: v1beta1.Drain, Effect: corev1.TaintEffectNoSchedule}})
 	}
-	body, err := json.Marshal(map[string]any{"metadata": metadata, "spec": map[string]any{"taints": taints}})
-	if err != nil {
-		return err
+	for i, t := range slices.Backward(n.Spec.Taints) { // from the end: the places of those before it stay
+		if isDrain(t) {
+			at := fmt.Sprintf("%s/%d", taints, i)
+			ops = append(ops, map[string]any{"op": "test", "path": at + "/key", "value": t.Key}, map[string]any{"op": "remove", "path": at})
+		}
 	}
-	if err := c.client.Patch(ctx, n, client.RawPatch(types.MergePatchType, body)); err != nil {
-		return fmt.Errorf("patching Node %s: %w", n.Name, err)
+	if _, annotated := n.Annotations[v1beta1.Drain]; annotated {
+		ops = append(ops, map[string]any{"op": "remove", "path": "/metadata/annotations/" + strings.ReplaceAll(v1beta1.Drain, "/", "~1")})
 	}
-	return nil
+	return ops
 }
 
 // announced lists what the node's speaker says that it announces.
@@ -207,6 +240,12 @@ func announcements(s *v1beta1.SpeakerStatus) []string {
 		if p.RoutesSent > 0 && p.State == v1beta1.SessionEstablished {
 			out = append(out, fmt.Sprintf("%d routes to peer %s", p.RoutesSent, p.Name))
 		}
+	}
+	if n := s.Status.Omitted.L2Addresses; n > 0 {
+		out = append(out, fmt.Sprintf("addresses in %d more ranges", n))
+	}
+	if n := s.Status.Omitted.BGPPeers; n > 0 {
+		out = append(out, fmt.Sprintf("perhaps routes to %d more peers", n))
 	}
 	return out
 }

@@ -28,17 +28,32 @@ func (a *app) newPeers() *cobra.Command {
 	return a.newTable(tableCommand{
 		use: "peers", aliases: []string{"peer"}, short: "BGP sessions of all nodes, as in show bgp summary",
 		rows: func(f explain.Facts, _ string) any { return peerRows(f) },
-		show: func(f explain.Facts, _ string) *table {
-			t := &table{titles: []string{"PEER", "NODE", "ROUTER", "AS", "STATE", "FOR", "ROUTES", "BFD", "FLAPS", "WHY NOT", "LOCAL", "LOCAL AS", "HOLD", "FAMILIES", "RESTART", "MESSAGE"}, wide: 10}
-			for _, r := range peerRows(f) {
-				t.add(plain("%s", r.Name), plain("%s", r.Node), plain("%s", r.Remote), number(r.PeerASN),
-					good(r.State == v1beta1.SessionEstablished, r.State, r.State), since(f.Now, r.Since), plain("%d/%d", r.RoutesSent, r.RoutesWanted), bfdCell(r.BFD),
-					plain("%d", r.Flaps), plain("%s", r.Reason), plain("%s", r.Local), number(r.LocalASN), seconds(r.HoldTime),
-					plain("%s", families(r.Families)), plain("%s", families(r.GracefulRestart)), plain("%s", r.Message))
-			}
-			return t
-		},
+		show: func(f explain.Facts, _ string) *table { return peerTable(f) },
 	})
+}
+
+func peerTable(f explain.Facts) *table {
+	t := &table{titles: []string{"PEER", "NODE", "ROUTER", "AS", "STATE", "FOR", "ROUTES", "BFD", "FLAPS", "WHY NOT", "LOCAL", "LOCAL AS", "HOLD", "FAMILIES", "RESTART", "MESSAGE"}, wide: 10}
+	for _, r := range peerRows(f) {
+		t.add(plain("%s", r.Name), plain("%s", r.Node), plain("%s", r.Remote), number(r.PeerASN),
+			good(r.State == v1beta1.SessionEstablished, r.State, r.State), since(f.Now, r.Since), plain("%d/%d", r.RoutesSent, r.RoutesWanted), bfdCell(r.BFD),
+			plain("%d", r.Flaps), plain("%s", r.Reason), plain("%s", r.Local), number(r.LocalASN), seconds(r.HoldTime),
+			plain("%s", families(r.Families)), plain("%s", families(r.GracefulRestart)), plain("%s", r.Message))
+	}
+	return t.addUntold(f)
+}
+
+// addUntold adds a row for each node whose speaker has too many peers to tell of all.
+func (t *table) addUntold(f explain.Facts) *table {
+	for _, n := range f.Nodes {
+		if n.Status == nil || n.Status.Status.Omitted.BGPPeers == 0 {
+			continue
+		}
+		row := make([]cell, len(t.titles))
+		row[0], row[1] = cell{fmt.Sprintf("(%d more)", n.Status.Status.Omitted.BGPPeers), explain.Note}, plain("%s", n.Object.Name)
+		t.add(row...)
+	}
+	return t
 }
 
 func peerRows(f explain.Facts) []peerRow {
@@ -98,16 +113,18 @@ func (a *app) newBFD() *cobra.Command {
 	return a.newTable(tableCommand{
 		use: "bfd", short: "BFD sessions of all nodes",
 		rows: func(f explain.Facts, _ string) any { return bfdRows(f) },
-		show: func(f explain.Facts, _ string) *table {
-			t := &table{titles: []string{"PEER", "NODE", "ROUTER", "STATE", "FOR", "DETECTS IN", "SENDS EVERY", "ECHO", "UPS", "DOWNS", "DIAGNOSTIC", "ROUTER SAYS", "MESSAGE"}, wide: 10}
-			for _, r := range bfdRows(f) {
-				t.add(plain("%s", r.Name), plain("%s", r.Node), plain("%s", r.Remote), bfdCell(r.BFD), since(f.Now, r.BFD.Since), millis(r.BFD.DetectionTime),
-					millis(r.BFD.TransmitInterval), millis(r.BFD.EchoInterval), plain("%d", r.BFD.Ups), plain("%d", r.BFD.Downs),
-					plain("%s", r.BFD.Diagnostic), plain("%s", r.BFD.RemoteDiagnostic), plain("%s", r.BFD.Message))
-			}
-			return t
-		},
+		show: func(f explain.Facts, _ string) *table { return bfdTable(f) },
 	})
+}
+
+func bfdTable(f explain.Facts) *table {
+	t := &table{titles: []string{"PEER", "NODE", "ROUTER", "STATE", "FOR", "DETECTS IN", "SENDS EVERY", "ECHO", "UPS", "DOWNS", "DIAGNOSTIC", "ROUTER SAYS", "MESSAGE"}, wide: 10}
+	for _, r := range bfdRows(f) {
+		t.add(plain("%s", r.Name), plain("%s", r.Node), plain("%s", r.Remote), bfdCell(r.BFD), since(f.Now, r.BFD.Since), millis(r.BFD.DetectionTime),
+			millis(r.BFD.TransmitInterval), millis(r.BFD.EchoInterval), plain("%d", r.BFD.Ups), plain("%d", r.BFD.Downs),
+			plain("%s", r.BFD.Diagnostic), plain("%s", r.BFD.RemoteDiagnostic), plain("%s", r.BFD.Message))
+	}
+	return t.addUntold(f)
 }
 
 func bfdRows(f explain.Facts) []peerRow {

@@ -72,6 +72,23 @@ func toldToRouters(o *corev1.Service) bool {
 		slices.ContainsFunc(strings.Split(told.Message, ", "), func(by string) bool { return by == "BGP" || strings.HasSuffix(by, " BGP") })
 }
 
+// nodesNamed reads the same of the nodes that announce it on the local network: "by node n1", or "192.0.2.1 by node n1" in a list.
+// It is for where speakers have too many addresses to name them all.
+func nodesNamed(o *corev1.Service) []string {
+	nodes := []string{}
+	told := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionAnnounced)
+	if told == nil || told.Status != metav1.ConditionTrue {
+		return nodes
+	}
+	for by := range strings.SplitSeq(told.Message, ", ") {
+		if _, node, found := strings.Cut(by, "by node "); found {
+			nodes = append(nodes, node)
+		}
+	}
+	slices.Sort(nodes)
+	return slices.Compact(nodes)
+}
+
 // announcers are those who announce, for people.
 func (r serviceRow) announcers() []string {
 	if r.Routers {
@@ -83,6 +100,7 @@ func (r serviceRow) announcers() []string {
 func serviceRows(f explain.Facts, namespace string) []serviceRow {
 	rows := []serviceRow{}
 	where := f.Announcers()
+	unnamed := slices.ContainsFunc(f.Nodes, func(n explain.Node) bool { return n.Status != nil && n.Status.Status.Omitted.L2Addresses > 0 })
 	for _, s := range f.Services {
 		o := s.Object
 		if !s.Ours || namespace != "" && o.Namespace != namespace {
@@ -98,7 +116,9 @@ func serviceRows(f explain.Facts, namespace string) []serviceRow {
 			r.Nodes = append(r.Nodes, where(a)...)
 		}
 		slices.Sort(r.Nodes)
-		r.Nodes = slices.Compact(r.Nodes)
+		if r.Nodes = slices.Compact(r.Nodes); len(r.Nodes) == 0 && unnamed {
+			r.Nodes = nodesNamed(o)
+		}
 		r.State, r.Message = stateOf(o)
 		r.Routers = toldToRouters(o)
 		rows = append(rows, r)

@@ -102,14 +102,17 @@ func (a *app) statusOf(f explain.Facts) statusView {
 	return s
 }
 
-func (r speakerRow) wrong() []wrong {
+func (r speakerRow) wrong() (list []wrong) {
 	switch {
 	case r.Reason != "":
-		return []wrong{{"node/" + r.Node, r.Reason + ": " + r.means()}}
-	case len(r.Missing) > 0:
-		return []wrong{{"node/" + r.Node, "does not see " + strings.Join(r.Missing, ", ")}}
+		list = append(list, wrong{"node/" + r.Node, r.Reason + ": " + r.means()})
+	case len(r.Missing) > 0 || r.Omitted.MembersMissing > 0:
+		list = append(list, wrong{"node/" + r.Node, "does not see " + shortened(r.Missing, r.Omitted.MembersMissing, ", ")})
 	}
-	return nil
+	if n := r.Omitted.BGPPeers; n > 0 {
+		list = append(list, wrong{"node/" + r.Node, fmt.Sprintf("has too many BGP sessions to tell of all: %d are left out", n)})
+	}
+	return list
 }
 
 func (r poolRow) wrong() []wrong {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
 	"github.com/belfry-lb/belfry/internal/spec"
@@ -126,9 +127,9 @@ func members(d *diagnosis) (out []Finding) {
 				missing = append(missing, m)
 			}
 		}
-		if len(missing) > 0 {
+		if len(missing) > 0 || n.omitted().MembersMissing > 0 {
 			out = append(out, problem("Open the members' port (7947 TCP and UDP) between these nodes, for the nodes' own addresses.",
-				"the speaker of node %s does not reach those of %s: both sides may announce the same address", n.Object.Name, atMost(missing)))
+				"the speaker of node %s does not reach those of %s: both sides may announce the same address", n.Object.Name, andMore(atMost(missing), n.omitted().MembersMissing)))
 		}
 	}
 	return out
@@ -182,5 +183,20 @@ func objectsValid(d *diagnosis) (out []Finding) {
 	for _, p := range d.problems {
 		out = append(out, problem(strings.ReplaceAll(do(p.Reason), "NAME", p.Name), "%s %s: %s: %s", p.Kind, p.Name, p.Reason, p.Message))
 	}
+	for _, o := range d.Objects.Pools {
+		out = append(out, notApplied("IPAddressPool", o.Name, o.Status.Conditions)...)
+	}
+	for _, o := range d.Objects.L2Advertisements {
+		out = append(out, notApplied("L2Advertisement", o.Name, o.Status.Conditions)...)
+	}
 	return out
+}
+
+// notApplied: somebody's object stands where the controller is to keep one of its own.
+func notApplied(kind, name string, conditions []metav1.Condition) []Finding {
+	c := meta.FindStatusCondition(conditions, v1beta1.ConditionQuickstart)
+	if c == nil {
+		return nil
+	}
+	return []Finding{warning("Rename the object, label it "+v1beta1.LabelQuickstart+"=true to have it overwritten, or take quickstart.addresses out of the chart's values.", "%s %s: %s", kind, name, c.Message)}
 }

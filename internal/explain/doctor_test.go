@@ -62,6 +62,12 @@ func TestRules(t *testing.T) {
 		{"there are pools", "there is no IPAddressPool", func(c *Cluster) { c.Objects.Pools = nil }},
 		{"there are pools", "no advertisement selects pool lan", func(c *Cluster) { c.Objects.L2Advertisements, c.Objects.BGPAdvertisements = nil, nil }},
 		{"objects are valid", "IPAddressPool bad: BadRange", func(c *Cluster) { c.Objects.Pools = append(c.Objects.Pools, pool("bad", "x")) }},
+		{"objects are valid", "IPAddressPool lan: it is left as it is", func(c *Cluster) {
+			c.Objects.Pools[0].Status.Conditions = []metav1.Condition{{Type: v1beta1.ConditionQuickstart, Status: metav1.ConditionTrue, Message: "it is left as it is"}}
+		}},
+		{"objects are valid", "L2Advertisement lan: it is left as it is", func(c *Cluster) {
+			c.Objects.L2Advertisements[0].Status.Conditions = []metav1.Condition{{Type: v1beta1.ConditionQuickstart, Status: metav1.ConditionTrue, Message: "it is left as it is"}}
+		}},
 		{"pools hold no", "pool lan holds 192.0.2.11, the InternalIP of node n1", func(c *Cluster) {
 			a := netip.MustParseAddr("192.0.2.11")
 			c.Used = []spec.Occupied{{Range: spec.Range{From: a, To: a}, What: "the InternalIP of node n1"}}
@@ -83,6 +89,11 @@ func TestRules(t *testing.T) {
 		}},
 		{"routers have", "node n1 has no session with peer tor: Connecting ConnectionRefused", func(c *Cluster) {
 			c.Nodes[0].Status.Status.BGP.Peers[0].State, c.Nodes[0].Status.Status.BGP.Peers[0].Reason = v1beta1.SessionConnecting, "ConnectionRefused"
+		}},
+		{"routers have", "the speaker of node n1 has too many peers to tell of all: 9 are left out", func(c *Cluster) { c.Nodes[0].Status.Status.Omitted.BGPPeers = 9 }},
+		{"no other host", "other hosts have 9 more addresses that node n1", func(c *Cluster) { c.Nodes[0].Status.Status.Omitted.L2Conflicts = 9 }},
+		{"speakers reach", "those of n2; 9 more are left out", func(c *Cluster) {
+			c.Nodes[0].Status.Status.Members.Missing, c.Nodes[0].Status.Status.Omitted.MembersMissing = []string{"n2"}, 9
 		}},
 		{"kube-proxy is healthy", "kube-proxy on node n1", func(c *Cluster) { c.Nodes[0].Status.Status.Dataplane = "unhealthy" }},
 		{"kube-proxy answers no ARP", "without strictARP", func(c *Cluster) { c.Proxy.Mode = "ipvs" }},

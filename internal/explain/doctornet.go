@@ -48,6 +48,9 @@ func nodesExcluded(d *diagnosis) []Finding {
 
 func interfacesUp(d *diagnosis) (out []Finding) {
 	for _, n := range d.Nodes {
+		if n.omitted().Interfaces > 0 {
+			continue // it may be one of those
+		}
 		if n.Status == nil || len(n.Status.Status.Interfaces) == 0 {
 			if n.Status != nil && n.Status.Status.State == StateReady {
 				out = append(out, problem("Look at speaker.excludeInterfaces of the chart: it may exclude too much.", "the speaker of node %s sees no interface to announce on", n.Object.Name))
@@ -74,6 +77,9 @@ func conflicts(d *diagnosis) (out []Finding) {
 		for _, c := range n.Status.Status.L2.Conflicts {
 			out = append(out, problem(do("Conflict"), "host %s has %s too: node %s heard it on %s", strings.TrimSpace(c.MAC+" "+c.Node), c.Address, n.Object.Name, c.Interface))
 		}
+		if left := n.omitted().L2Conflicts; left > 0 {
+			out = append(out, problem(do("Conflict"), "other hosts have %d more addresses that node %s answers for, older ones", left, n.Object.Name))
+		}
 	}
 	return out
 }
@@ -93,6 +99,9 @@ func sessionsUp(d *diagnosis) (out []Finding) {
 			}
 			out = append(out, problem(cmp.Or(do(spec.Reason(p.Reason)), "kubectl belfry explain peer/"+p.Name),
 				"node %s has no session with peer %s: %s", n.Object.Name, p.Name, strings.TrimSpace(p.State+" "+p.Reason+" "+p.Message)))
+		}
+		if left := n.omitted().BGPPeers; left > 0 {
+			out = append(out, warning("Look at belfry_bgp_session_up of the node's metrics.", "the speaker of node %s has too many peers to tell of all: %d are left out", n.Object.Name, left))
 		}
 	}
 	return out

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,6 +86,45 @@ func TestService(t *testing.T) {
 		})
 	}
 	want(t, Look(healthy()).Service(key("nobody")), "object", ReasonNotFound)
+}
+
+// TestShortenedStatus: what a status leaves out is no reason to call anything broken, and is told.
+func TestShortenedStatus(t *testing.T) {
+	left := func(o v1beta1.SpeakerOmitted) func(*Facts) {
+		return nodes(func(n *Node) { n.Status.Status.Omitted = o })
+	}
+	silent := nodes(func(n *Node) { n.Status.Status.L2.Addresses = []string{"198.51.100.1"} })
+	v := Look(healthy(silent, left(v1beta1.SpeakerOmitted{L2Addresses: 7})))
+	e := v.Service(key("web"))
+	want(t, e, "", "")
+	if last := e.Links[len(e.Links)-1]; last.Name != "announcer" || last.State != Note || !strings.Contains(last.Text, "among the 7 ranges that are left out") {
+		t.Errorf("%+v", last)
+	}
+	if s := v.Draw().Services[0]; s.State != OK || len(s.Addresses[0].Nodes) != 1 || s.Addresses[0].Nodes[0] != v.Owner(netip.MustParseAddr("192.0.2.10")) {
+		t.Errorf("on the page: %+v", s)
+	}
+	hindered := Look(healthy(silent, left(v1beta1.SpeakerOmitted{L2Addresses: 7}), nodes(func(n *Node) {
+		n.Status.Status.L2.Problems = []v1beta1.SpeakerProblem{{Reason: "LinkDown", Addresses: []string{"192.0.2.10"}}}
+	})))
+	want(t, hindered.Service(key("web")), "announcer", "LinkDown")
+	want(t, Look(healthy(silent, left(v1beta1.SpeakerOmitted{BGPPeers: 7}))).Service(key("web")), "announcer", ReasonNotAnnounced)
+
+	gone := Look(healthy(left(v1beta1.SpeakerOmitted{Interfaces: 3, MembersMissing: 4, L2Addresses: 7}), nodes(func(n *Node) {
+		n.Status.Status.L2.Addresses = []string{"192.0.2.10"}
+		n.Status.Status.Members.Missing = []string{"n3"}
+	}))).Node("n1")
+	for link, says := range map[string]string{"interfaces": "1 of 1 are up; 3 more are left out", "members": "n3; 4 more are left out"} {
+		i := slices.IndexFunc(gone.Links, func(l Link) bool { return l.Name == link })
+		if i < 0 || !strings.Contains(gone.Links[i].Text, says) {
+			t.Errorf("%s: %q is not in\n%+v", link, says, gone.Links)
+		}
+	}
+	agreed := Look(healthy(silent, left(v1beta1.SpeakerOmitted{L2Addresses: 7})))
+	for _, l := range agreed.Node(agreed.Owner(netip.MustParseAddr("192.0.2.10"))).Links {
+		if l.Name == "announces" && strings.Contains(l.Text, "does not announce") {
+			t.Errorf("what is left out is missed: %s", l.Text)
+		}
+	}
 }
 
 // TestNodeRows: each node has its own reason.

@@ -109,7 +109,7 @@ func (f Facts) world(snapshot *spec.Snapshot) plan.World {
 	w := plan.World{Config: snapshot}
 	for _, s := range f.Services {
 		if s.announced() {
-			w.Services = append(w.Services, plan.Service{Service: f.parse(s), Endpoints: s.Endpoints})
+			w.Services = append(w.Services, plan.Service{Service: new(f.parse(s)), Endpoints: s.Endpoints})
 		}
 	}
 	slices.SortFunc(w.Services, func(a, b plan.Service) int { return compareKeys(a.Key, b.Key) })
@@ -184,6 +184,14 @@ func planInterface(i v1beta1.SpeakerInterface) plan.Interface {
 		out.IPv6 = out.IPv6 || p.Addr().Is6() && p.Addr().IsLinkLocalUnicast()
 	}
 	return out
+}
+
+// omitted counts what the node's speaker leaves out of its status.
+func (n Node) omitted() v1beta1.SpeakerOmitted {
+	if n.Status == nil {
+		return v1beta1.SpeakerOmitted{}
+	}
+	return n.Status.Status.Omitted
 }
 
 // Announces lists what the node's speaker says that it answers for on the local network.

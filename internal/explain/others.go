@@ -162,11 +162,12 @@ func (v *View) interfacesLink(e *Explanation, n Node) {
 		}
 		rows = append(rows, r)
 	}
-	if up == 0 {
+	left := n.omitted().Interfaces
+	if up == 0 && left == 0 {
 		e.broken("interfaces", plan.ReasonNoInterface, "no interface is up on which addresses could be announced", rows...)
 		return
 	}
-	e.ok("interfaces", fmt.Sprintf("%d of %d are up", up, len(rows)), rows...)
+	e.ok("interfaces", andMore(fmt.Sprintf("%d of %d are up", up, len(rows)), left), rows...)
 }
 
 func (v *View) membersLink(e *Explanation, n Node) {
@@ -174,9 +175,9 @@ func (v *View) membersLink(e *Explanation, n Node) {
 		return
 	}
 	m := n.Status.Status.Members
-	if len(m.Missing) > 0 {
+	if len(m.Missing) > 0 || n.omitted().MembersMissing > 0 {
 		e.add(Link{
-			Name: "members", State: Note, Reason: plan.ReasonNoSpeaker, Text: "does not see " + atMost(m.Missing),
+			Name: "members", State: Note, Reason: plan.ReasonNoSpeaker, Text: andMore("does not see "+atMost(m.Missing), n.omitted().MembersMissing),
 			Do: "Open the members' port (7947 TCP and UDP) between these nodes, or look at their speakers.",
 		})
 		return
@@ -194,8 +195,12 @@ func (v *View) agreement(e *Explanation, n Node) {
 	}
 	says, should := n.Announces(), spec.RangesOf(want)
 	lacks, extra := spec.Subtract(should, says), spec.Subtract(says, should)
+	left := n.omitted().L2Addresses
+	if left > 0 {
+		lacks = nil // what is left out may be these
+	}
 	if len(lacks) == 0 && len(extra) == 0 {
-		e.ok("announces", rangesOr(says, "nothing, as it should"))
+		e.ok("announces", andMore(rangesOr(says, "nothing, as it should"), left))
 		return
 	}
 	var parts []string
@@ -209,6 +214,14 @@ func (v *View) agreement(e *Explanation, n Node) {
 		parts = append(parts, "so it stands since "+stamp(at))
 	}
 	e.note("announces", ReasonOtherPlan, strings.Join(parts, "; "))
+}
+
+// andMore adds to a text how much a status leaves out of what it tells.
+func andMore(text string, left int32) string {
+	if left > 0 {
+		return fmt.Sprintf("%s; %d more are left out, because the status would be too big", text, left)
+	}
+	return text
 }
 
 // lastWrote returns when the node's speaker last changed what it says; zero where that cannot be seen.

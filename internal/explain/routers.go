@@ -202,5 +202,8 @@ func (v *View) sessionRow(node, peer string) Row {
 	case told:
 		return Row{node, Broken, plan.ReasonNoSession, s.State}
 	}
+	if left := n.omitted().BGPPeers; left > 0 {
+		return Row{node, Note, ReasonOtherPlan, andMore("the node's speaker does not tell of it", left)}
+	}
 	return Row{node, Broken, ReasonOtherPlan, "the node's speaker tells nothing of it"}
 }

@@ -50,6 +50,11 @@ func TestPeer(t *testing.T) {
 	want(t, Look(routed()).Peer("x"), "object", ReasonNotFound)
 	want(t, Look(routed(sessions(v1beta1.SessionConnecting, "BadPeerASN"))).Peer("tor"), "sessions", "BadPeerASN")
 	want(t, Look(routed(nodes(func(n *Node) { n.Status.Status.BGP.Peers = nil }))).Peer("tor"), "sessions", ReasonOtherPlan)
+	unsaid := Look(routed(nodes(func(n *Node) { n.Status.Status.BGP.Peers, n.Status.Status.Omitted.BGPPeers = nil, 9 }))).Peer("tor")
+	want(t, unsaid, "", "")
+	if rows := unsaid.Links[len(unsaid.Links)-1].Rows; len(rows) != 2 || rows[0].State != Note || !strings.Contains(rows[0].Text, "9 more are left out") {
+		t.Errorf("%+v", rows)
+	}
 	wrong := Look(routed(func(f *Facts) { f.Objects.BGPPeers[0].Spec.Base = "nowhere" })).Peer("tor")
 	want(t, wrong, "object", spec.ReasonUnknownTemplate)
 	unheard := Look(routed(func(f *Facts) { f.Objects.BGPAdvertisements[0].Spec.Peers = []string{"other"} })).Peer("tor")

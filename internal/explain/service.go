@@ -42,7 +42,7 @@ func (v *View) Service(key types.NamespacedName) Explanation {
 	}
 	var good []string
 	for i, a := range parsed.Held {
-		good = append(good, v.announcement(&e, plan.Service{Service: parsed, Endpoints: s.Endpoints}, a, parsed.PoolOf(i)))
+		good = append(good, v.announcement(&e, plan.Service{Service: &parsed, Endpoints: s.Endpoints}, a, parsed.PoolOf(i)))
 	}
 	v.plansLink(&e)
 	return e.conclude(strings.Join(good, "; "))
@@ -227,6 +227,8 @@ func (v *View) announcer(e *Explanation, a netip.Addr, owner string) {
 	switch says := v.Announcers(a); {
 	case hindered && !slices.Contains(says, owner):
 		e.broken("announcer", reason, fmt.Sprintf("the speaker of %s cannot answer for %s: %s", owner, a, vocabulary()[reason].Means))
+	case v.unnamed(owner) > 0 && len(v.announcers(a)) == 0:
+		e.note("announcer", ReasonNotAnnounced, fmt.Sprintf("the speaker of %s has too many addresses to name them all: %s may be among the %d ranges that are left out", owner, a, v.unnamed(owner)))
 	case len(says) == 1 && says[0] == owner:
 		e.ok("announcer", fmt.Sprintf("the speaker of %s says that it answers for %s", owner, a))
 	case len(says) == 0:

@@ -141,12 +141,28 @@ func (v *View) elected(key types.NamespacedName, a netip.Addr) (owner string, re
 	return v.owners[a], "", ""
 }
 
-// Announcers returns the nodes whose speakers say that they answer for the address.
+// Announcers returns the nodes whose speakers say that they answer for the address. Where none does, and that which is to has too
+// many addresses to name them all, it is taken to.
 func (v *View) Announcers(a netip.Addr) []string {
 	if v.announcers == nil {
 		v.announcers = v.Facts.Announcers()
 	}
-	return v.announcers(a)
+	says := v.announcers(a)
+	if owner := v.owners[a]; len(says) == 0 && v.unnamed(owner) > 0 {
+		if _, hindered := v.hindrance(a, owner); !hindered {
+			return []string{owner}
+		}
+	}
+	return says
+}
+
+// unnamed counts the ranges of addresses that a node's speaker announces and has no room to name.
+func (v *View) unnamed(node string) int32 {
+	n, _ := v.node(node)
+	if n.Status == nil || !v.Alive(n) {
+		return 0
+	}
+	return n.omitted().L2Addresses
 }
 
 // Owner returns the node that is to announce the address on the local network, "" for none.

@@ -26,7 +26,7 @@ func ofSessions() map[spec.Reason]Words {
 		"WaitingForRouter":          {"the router is to dial and has not", "Configure the node as a neighbour on the router, or let Belfry dial (passive: false)."},
 		"NoRouter":                  {"no router advertises itself on the interface", "Let the router send Router Advertisements on that link, or give peerAddress."},
 		"ConnectionRefused":         {"the router's host answers, but nobody listens on the port, or the node may not connect", "Check peerAddress and peerPort, and that the router has this node as a neighbour."},
-		"Unreachable":               {"there is no route to the router", "Check peerAddress, and `ip route get` on the node."},
+		"Unreachable":               {"there is no route to the router, or nobody on its network has its address", "Check that the router is on, peerAddress, and `ip route get` and `ip neighbour` on the node."},
 		"ConnectTimeout":            {"the router does not answer", "Check peerAddress, firewalls on TCP 179, and ebgpMultiHop for a router that is not on the node's network."},
 		"PasswordMismatchSuspected": {"the router does not answer; with a password set, the likely cause is that the two differ", "Compare the password with the router's; its log says \"invalid MD5 digest\" or the like."},
 		"SourceUnavailable":         {"the node does not have the source address or interface", "Correct sourceAddress or the interface, or select other nodes with nodeSelectors."},

@@ -25,6 +25,7 @@ func SlimEndpointSlice(o *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice 
 	at := map[kind]int{}
 	var kinds []discoveryv1.Endpoint
 	var counts []int
+	yes, no := new(true), new(false)
 	for _, e := range o.Endpoints {
 		k := kind{value(e.NodeName), value(e.Conditions.Ready), value(e.Conditions.Serving)}
 		i, seen := at[k]
@@ -33,7 +34,7 @@ func SlimEndpointSlice(o *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice 
 			at[k], counts = i, append(counts, 0)
 			kinds = append(kinds, discoveryv1.Endpoint{
 				NodeName:   shared(e.NodeName),
-				Conditions: discoveryv1.EndpointConditions{Ready: e.Conditions.Ready, Serving: e.Conditions.Serving},
+				Conditions: discoveryv1.EndpointConditions{Ready: either(e.Conditions.Ready, yes, no), Serving: either(e.Conditions.Serving, yes, no)},
 			})
 		}
 		counts[i] += max(len(e.Addresses), 1)
@@ -67,6 +68,18 @@ func value[T comparable](p *T) any {
 		return nil
 	}
 	return *p
+}
+
+// either returns one of two that say the same: a byte of its own holds on to the block in which it came, with all that is
+// small in it.
+func either(b, yes, no *bool) *bool {
+	switch {
+	case b == nil:
+		return nil
+	case *b:
+		return yes
+	}
+	return no
 }
 
 // shared lets all slices hold one copy of a node's name.

@@ -10,12 +10,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/belfry-lb/belfry/internal/nettest/thread"
 )
 
 // Host is a network namespace without a name: it goes with its last socket and thread.
@@ -34,12 +35,11 @@ func NewHost(t testing.TB) *Host {
 	}
 	h := &Host{t: t}
 	made := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	thread.Go(func() {
 		var err error
 		h.ns, err = netns.New()
 		made <- err
-	}()
+	})
 	h.Must(<-made)
 	h.open()
 	h.Up("lo")
@@ -81,14 +81,13 @@ func (h *Host) Must(err error) {
 // Do runs fn on a thread of its own inside the host. Sockets opened there stay there.
 func (h *Host) Do(fn func() error) error {
 	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
+	thread.Go(func() {
 		if err := netns.Set(h.ns); err != nil {
 			done <- err
 			return
 		}
 		done <- fn()
-	}()
+	})
 	return <-done
 }
 

@@ -65,7 +65,7 @@ func backends(nodes ...string) spec.Endpoints {
 
 func announcedService(name string, held ...string) Service {
 	s := Service{
-		Service:   spec.Service{Key: types.NamespacedName{Namespace: "default", Name: name}, Pools: []string{"lan"}},
+		Service:   &spec.Service{Key: types.NamespacedName{Namespace: "default", Name: name}, Pools: []string{"lan"}},
 		Endpoints: backends("n1", "n2"),
 	}
 	for _, a := range held {

@@ -72,7 +72,7 @@ func randomRouting(t *testing.T, rnd *rand.Rand) World {
 			pool = "dmz"
 		}
 		s := announcedService(fmt.Sprintf("s%d", i), fmt.Sprintf(a, rnd.IntN(5)))
-		s.Pools, s.Labels = []string{pool}, map[string]string{"tier": pick(rnd, "a", "b")}
+		s.Pools, s.Labels = []string{pool}, spec.Labels{{Key: "tier", Value: pick(rnd, "a", "b")}}
 		s.Local, s.Created = rnd.IntN(2) == 0, metav1.Unix(int64(rnd.IntN(3)), 0).Time
 		s.UID = "uid-" + s.UID
 		s.Endpoints = randomEndpoints(rnd)

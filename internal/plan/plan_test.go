@@ -34,7 +34,7 @@ func world(edit ...func(*World)) World {
 
 func service(name string, held ...netip.Addr) Service {
 	return Service{
-		Service: spec.Service{
+		Service: &spec.Service{
 			Key:  types.NamespacedName{Namespace: "default", Name: name},
 			Held: held, Pools: []string{"lan"},
 		},

@@ -90,18 +90,21 @@ func (p *Planner) take(c Change, replace func(was, is *Service)) {
 		is := &c.Services[i]
 		at, known := p.find(is.Key)
 		if !known {
-			p.services = slices.Insert(p.services, at, &Service{})
+			p.services = slices.Insert(p.services, at, nobody())
 		}
 		replace(p.services[at], is)
 		p.services[at] = is
 	}
 	for _, key := range c.Gone {
 		if at, known := p.find(key); known {
-			replace(p.services[at], &Service{})
+			replace(p.services[at], nobody())
 			p.services = slices.Delete(p.services, at, at+1)
 		}
 	}
 }
+
+// nobody is a Service without a name or an address.
+func nobody() *Service { return &Service{Service: &spec.Service{}} }
 
 func (p *Planner) find(key types.NamespacedName) (at int, known bool) {
 	return slices.BinarySearchFunc(p.services, key, func(s *Service, key types.NamespacedName) int { return compareKeys(s.Key, key) })

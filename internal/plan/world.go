@@ -24,8 +24,8 @@ type Own struct {
 
 // Service is a Service and where its pods are.
 type Service struct {
-	spec.Service
-	Endpoints spec.Endpoints
+	*spec.Service // not to be changed: others may share it
+	Endpoints     spec.Endpoints
 	// Announced: it says of itself that its addresses are announced, so they are nobody else's.
 	Announced bool
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -121,7 +122,12 @@ func TestRelease(t *testing.T) {
 	})
 	t.Run("checksums", func(t *testing.T) { testChecksums(t, files) })
 	t.Run("plugin", func(t *testing.T) { testPlugin(t, files) })
-	t.Run("image", func(t *testing.T) { testImage(t, files["belfry-1.2.3-image.tar"]) })
+	t.Run("image", func(t *testing.T) {
+		program := testImage(t, files["belfry-1.2.3-image.tar"])[runtime.GOARCH]
+		if out, err := exec.CommandContext(t.Context(), program).Output(); err != nil || string(out) != "v1.2.3" {
+			t.Errorf("the program in the image says %q, %v", out, err)
+		}
+	})
 	t.Run("bill of materials", func(t *testing.T) { testSBOM(t, files["belfry-1.2.3-linux-amd64.spdx.json"]) })
 	t.Run("chart", func(t *testing.T) {
 		testChart(t, files["belfry-1.2.3.tgz"], "1.2.3", "ghcr.io/belfry-lb/belfry", "false")
@@ -240,13 +246,23 @@ func entries(t *testing.T, archive []byte) (all []entry) {
 		t.Fatal(err)
 	}
 	for _, f := range r.File {
-		all = append(all, entry{name: f.Name, mode: f.Mode()})
+		file, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(file)
+		if err := errors.Join(err, file.Close()); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, entry{f.Name, f.Mode(), data})
 	}
 	return all
 }
 
-// testImage follows the archive from its index down to the program, and runs it.
-func testImage(t *testing.T, archive []byte) {
+// testImage follows the archive from its index down to the program of each architecture, and returns where it has put those.
+func testImage(t *testing.T, archive []byte) map[string]string {
+	t.Helper()
+	programs := map[string]string{}
 	blobs := map[string][]byte{}
 	for r := tar.NewReader(bytes.NewReader(archive)); ; {
 		h, err := r.Next()
@@ -322,13 +338,13 @@ func testImage(t *testing.T, archive []byte) {
 		if sum := sha256.Sum256(plain); "sha256:"+hex.EncodeToString(sum[:]) != run.RootFS.DiffIDs[0] {
 			t.Errorf("%s: the layer is not what the configuration says", arch)
 		}
-		if arch == runtime.GOARCH {
-			runs(t, plain)
-		}
+		programs[arch] = unpacked(t, plain)
 	}
+	return programs
 }
 
-func runs(t *testing.T, layer []byte) {
+// unpacked writes the program of a layer to a file.
+func unpacked(t *testing.T, layer []byte) string {
 	t.Helper()
 	for r := tar.NewReader(bytes.NewReader(layer)); ; {
 		h, err := r.Next()
@@ -346,18 +362,12 @@ func runs(t *testing.T, layer []byte) {
 		if err := os.WriteFile(program, data, h.FileInfo().Mode()); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.CommandContext(t.Context(), program).Output(); err != nil || string(out) != "v1.2.3" {
-			t.Errorf("the program in the image says %q, %v", out, err)
-		}
-		return
+		return program
 	}
 }
 
 func testSBOM(t *testing.T, b []byte) {
-	var d spdxDocument
-	if err := json.Unmarshal(b, &d); err != nil {
-		t.Fatal(err)
-	}
+	d := validSPDX(t, b)
 	if d.SPDXVersion != "SPDX-2.3" || len(d.Packages) != 2 || len(d.Relationships) != 2 {
 		t.Fatalf("%+v", d)
 	}
@@ -367,6 +377,65 @@ func testSBOM(t *testing.T, b []byte) {
 	if p := d.Packages[1]; p.Name != "stdlib" || p.VersionInfo != strings.TrimPrefix(runtime.Version(), "go") {
 		t.Errorf("it contains %+v", p)
 	}
+}
+
+// validSPDX reads a bill of materials and checks what SPDX 2.3 demands of the fields that are mandatory, by clause.
+func validSPDX(t *testing.T, b []byte) (d spdxDocument) {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&d); err != nil {
+		t.Fatal(err)
+	}
+	matches := func(clause, pattern, value string) {
+		if !regexp.MustCompile("^(" + pattern + ")$").MatchString(value) {
+			t.Errorf("%s: %q is not like %s", clause, value, pattern)
+		}
+	}
+	matches("6.1 version", `SPDX-2\.3`, d.SPDXVersion)
+	matches("6.2 data license", `CC0-1\.0`, d.DataLicense)
+	matches("6.3 identifier", `SPDXRef-DOCUMENT`, d.SPDXID)
+	matches("6.4 name", `\S+`, d.Name)
+	matches("6.5 namespace", `https://[^#\s]+`, d.DocumentNamespace)
+	matches("6.9 created", `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, d.CreationInfo.Created)
+	if len(d.CreationInfo.Creators) == 0 {
+		t.Error("6.8: nobody has created it")
+	}
+	for _, c := range d.CreationInfo.Creators {
+		matches("6.8 creator", `(Person|Organization|Tool): .+`, c)
+	}
+	ids, described := map[string]bool{d.SPDXID: true}, 0
+	for _, p := range d.Packages {
+		matches("7.1 name", `.+`, p.Name)
+		matches("7.2 identifier", `SPDXRef-[A-Za-z0-9.-]+`, p.SPDXID)
+		matches("7.7 download location", `NOASSERTION|NONE|https://.+`, p.DownloadLocation)
+		for _, c := range p.Checksums {
+			matches("7.10 checksum", `SHA256 [0-9a-f]{64}`, c.Algorithm+" "+c.Value)
+		}
+		for _, r := range p.ExternalRefs {
+			matches("7.21 reference", `PACKAGE-MANAGER purl pkg:golang/[^@\s]+@[^@+\s]+`, r.Category+" "+r.Type+" "+r.Locator)
+		}
+		if ids[p.SPDXID] {
+			t.Errorf("7.2: two are called %s", p.SPDXID)
+		}
+		ids[p.SPDXID] = true
+		if p.FilesAnalyzed {
+			t.Errorf("7.8: %s says that its files were looked at, and has no verification code", p.Name)
+		}
+	}
+	for _, r := range d.Relationships {
+		matches("11.1 relationship", `DESCRIBES|CONTAINS`, r.Type)
+		if !ids[r.Element] || !ids[r.Related] {
+			t.Errorf("11.1: %+v is of something that is not there", r)
+		}
+		if r.Element == d.SPDXID && r.Type == "DESCRIBES" {
+			described++
+		}
+	}
+	if described != 1 {
+		t.Errorf("11.1: it describes %d packages, want one", described)
+	}
+	return d
 }
 
 func TestModulesInTheBill(t *testing.T) {
@@ -381,7 +450,7 @@ func TestModulesInTheBill(t *testing.T) {
 	for _, p := range d.Packages {
 		got = append(got, p.ExternalRefs[0].Locator)
 	}
-	want := []string{"pkg:golang/example.com/small@1.2.3", "pkg:golang/example.com/a@v1.0.0", "pkg:golang/example.com/fork@v2.0.0%2Bincompatible", "pkg:golang/stdlib@1.26.1"}
+	want := []string{"pkg:golang/example.com/small@v1.2.3", "pkg:golang/example.com/a@v1.0.0", "pkg:golang/example.com/fork@v2.0.0%2Bincompatible", "pkg:golang/stdlib@1.26.1"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -85,6 +85,7 @@ func spdx(info *debug.BuildInfo, name, version, sum string, created time.Time) s
 		CreationInfo:      spdxCreation{created.Format(time.RFC3339), []string{"Organization: Belfry", "Tool: belfry-release"}},
 	}
 	root := module(0, info.Main.Path, version)
+	root.ExternalRefs = module(0, info.Main.Path, "v"+version).ExternalRefs // of the module, as its tag has it
 	root.PrimaryPurpose, root.LicenseDeclared, root.Checksums = "APPLICATION", "Apache-2.0", []spdxChecksum{{"SHA256", sum}}
 	doc.Packages = append(doc.Packages, root)
 	doc.relate(doc.SPDXID, "DESCRIBES", root.SPDXID)

@@ -116,15 +116,19 @@ func announcersOf(ctx context.Context, c client.Client, s *corev1.Service, a net
 			return err
 		}
 		nodes = nil
+		shortened := false
 		for _, status := range list.Items {
 			if announces(&status, a) {
 				nodes = append(nodes, status.Name)
 			}
+			shortened = shortened || status.Status.Omitted.L2Addresses > 0
 		}
-		if len(nodes) == 0 && byBGP(ctx, c, s) {
-			nodes = []string{"BGP"}
+		// A status may be of a node that has gone; the controller knows which ones count.
+		by := byController(ctx, c, s)
+		if len(nodes) == 0 && (by == "BGP" || shortened) {
+			nodes = []string{by} // routers are told of it, or speakers have too many addresses to name them all
 		}
-		if len(nodes) == 0 {
+		if len(nodes) == 0 || by == "" {
 			return fmt.Errorf("nobody announces %s: %s", a, why(ctx, c, s, len(list.Items)))
 		}
 		return nil
@@ -132,13 +136,16 @@ func announcersOf(ctx context.Context, c client.Client, s *corev1.Service, a net
 	return nodes, err
 }
 
-// byBGP tells whether the controller says that routers are told of the Service.
-func byBGP(ctx context.Context, c client.Client, s *corev1.Service) bool {
+// byController returns who announces the Service in the controller's words, "" while nobody does.
+func byController(ctx context.Context, c client.Client, s *corev1.Service) string {
 	if err := c.Get(ctx, client.ObjectKeyFromObject(s), s); err != nil {
-		return false
+		return ""
 	}
 	announced := condition(s, v1beta1.ConditionAnnounced)
-	return announced != nil && announced.Status == metav1.ConditionTrue && announced.Message == "BGP"
+	if announced == nil || announced.Status != metav1.ConditionTrue {
+		return ""
+	}
+	return strings.TrimPrefix(announced.Message, "by ")
 }
 
 func announces(s *v1beta1.SpeakerStatus, a netip.Addr) bool {

@@ -44,6 +44,14 @@ func allocated(status metav1.ConditionStatus, reason, message string, ips ...str
 	}
 }
 
+// announced has the controller say so, too.
+func announced(message string, ips ...string) func(*corev1.Service) {
+	return func(s *corev1.Service) {
+		allocated("True", "Assigned", "", ips...)(s)
+		s.Status.Conditions = append(s.Status.Conditions, metav1.Condition{Type: v1beta1.ConditionAnnounced, Status: "True", Reason: "Announced", Message: message})
+	}
+}
+
 func speaker(node string, ranges ...string) *v1beta1.SpeakerStatus {
 	s := &v1beta1.SpeakerStatus{ObjectMeta: metav1.ObjectMeta{Name: node}}
 	s.Status.L2.Addresses = ranges
@@ -61,7 +69,7 @@ func TestRun(t *testing.T) {
 	}{
 		{
 			name:     "well",
-			change:   allocated("True", "Assigned", "", "192.0.2.10", "2001:db8::10"),
+			change:   announced("by node n1 and node n2", "192.0.2.10", "2001:db8::10"),
 			speakers: []client.Object{speaker("n1", "192.0.2.9-192.0.2.11"), speaker("n2", "2001:db8::10", "192.0.2.1")},
 			says:     []string{"it has 192.0.2.10 and 2001:db8::10 from lan", "192.0.2.10 is announced by n1\n", "2001:db8::10 is announced by n2\n"},
 		},
@@ -74,10 +82,20 @@ func TestRun(t *testing.T) {
 		},
 		{
 			name: "by BGP only", speakers: []client.Object{speaker("n1")}, says: []string{"192.0.2.10 is announced by BGP"},
-			change: func(s *corev1.Service) {
-				allocated("True", "Assigned", "", "192.0.2.10")(s)
-				s.Status.Conditions = append(s.Status.Conditions, metav1.Condition{Type: "belfry.dev/Announced", Status: "True", Reason: "Announced", Message: "BGP"})
-			},
+			change: announced("BGP", "192.0.2.10"),
+		},
+		{
+			name: "the speaker has too many to name", says: []string{"192.0.2.10 is announced by node n1"},
+			speakers: []client.Object{func() client.Object { s := speaker("n1"); s.Status.Omitted.L2Addresses = 9; return s }()},
+			change:   announced("by node n1", "192.0.2.10"),
+		},
+		{
+			name: "the controller alone says so", speakers: []client.Object{speaker("n1")}, fails: "nobody announces 192.0.2.10",
+			change: announced("by node n1", "192.0.2.10"),
+		},
+		{
+			name: "the status of a node that has gone alone says so", speakers: []client.Object{speaker("gone", "192.0.2.10")}, fails: "nobody announces 192.0.2.10",
+			change: allocated("True", "Assigned", "", "192.0.2.10"),
 		},
 		{
 			name: "withheld", speakers: []client.Object{speaker("n1")}, fails: "nobody announces 192.0.2.10: NoEndpoint: no Pod is ready",

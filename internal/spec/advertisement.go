@@ -75,7 +75,7 @@ func (a L2Advertisement) SelectsPool(pool string, l labels.Set) bool {
 }
 
 // SelectsService tells whether addresses of a Service with these labels are announced.
-func (a L2Advertisement) SelectsService(l labels.Set) bool {
+func (a L2Advertisement) SelectsService(l Labels) bool {
 	return len(a.Services) == 0 || anyMatches(a.Services, l)
 }
 

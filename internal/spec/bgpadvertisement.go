@@ -77,7 +77,7 @@ func (a BGPAdvertisement) SelectsPool(pool string, l labels.Set) bool {
 }
 
 // SelectsService tells whether addresses of a Service with these labels are announced.
-func (a BGPAdvertisement) SelectsService(l labels.Set) bool {
+func (a BGPAdvertisement) SelectsService(l Labels) bool {
 	return len(a.Services) == 0 || anyMatches(a.Services, l)
 }
 

@@ -86,7 +86,7 @@ func TestEndpoints(t *testing.T) {
 			}
 		}
 	}
-	if none.equal(here) || here.equal(anywhere) || (Endpoints{IPv4: here}).Equal(Endpoints{IPv6: here}) {
+	if none.equal(here) || here.equal(anywhere) || (Slice{Family: IPv4, Ready: here}).Equal(Slice{Family: IPv6, Ready: here}) {
 		t.Error("different endpoints are equal")
 	}
 }

@@ -28,9 +28,6 @@ func (e Endpoints) Of(f Family) Backends {
 	return e.IPv4
 }
 
-// Equal tells whether announcing would be the same with either.
-func (e Endpoints) Equal(o Endpoints) bool { return e.IPv4.equal(o.IPv4) && e.IPv6.equal(o.IPv6) }
-
 // Any tells whether anything serves at all.
 func (b Backends) Any() bool { return b.Anywhere || len(b.Nodes) > 0 }
 
@@ -45,10 +42,7 @@ func (b Backends) On(node string) bool {
 
 // Count returns how many endpoints the node has, those that count for every node included.
 func (b Backends) Count(node string) int {
-	n := b.Floating
-	if b.Anywhere && n == 0 {
-		n = 1
-	}
+	n := b.floating()
 	i, found := slices.BinarySearch(b.Nodes, node)
 	switch {
 	case !found:
@@ -60,73 +54,125 @@ func (b Backends) Count(node string) int {
 	return n
 }
 
+// floating is how many endpoints have no node name.
+func (b Backends) floating() int {
+	if b.Anywhere && b.Floating == 0 {
+		return 1
+	}
+	return b.Floating
+}
+
 func (b Backends) equal(o Backends) bool {
 	return b.Anywhere == o.Anywhere && b.Floating == o.Floating && slices.Equal(b.Nodes, o.Nodes) && slices.Equal(b.Counts, o.Counts)
 }
 
+// Slice is one EndpointSlice. Which of its endpoints count depends on the Service's other slices.
+type Slice struct {
+	Family Family
+	Ready  Backends
+	// Serving has those that are at least serving: ready or terminating.
+	Serving Backends
+}
+
+// Equal tells whether announcing would be the same with either, whatever the Service's other slices are.
+func (s Slice) Equal(o Slice) bool {
+	return s.Family == o.Family && s.Ready.equal(o.Ready) && s.Serving.equal(o.Serving)
+}
+
+// ParseSlice reads an EndpointSlice. One of names (FQDN) serves no address.
+func ParseSlice(o *discoveryv1.EndpointSlice) Slice {
+	s := Slice{Family: IPv4}
+	switch o.AddressType {
+	case discoveryv1.AddressTypeIPv6:
+		s.Family = IPv6
+	case discoveryv1.AddressTypeIPv4:
+	default:
+		return s
+	}
+	s.Ready, s.Serving = collect(o.Endpoints, isReady), collect(o.Endpoints, isServing)
+	if s.Serving.equal(s.Ready) {
+		s.Serving = s.Ready // mostly: they share their room
+	}
+	return s
+}
+
 // ParseEndpoints reads all slices of one Service.
 func ParseEndpoints(slicesOfService []discoveryv1.EndpointSlice) Endpoints {
-	e := collect(slicesOfService, isReady)
-	if e.IPv4.Any() && e.IPv6.Any() {
-		return e
+	parsed := make([]Slice, len(slicesOfService))
+	for i := range slicesOfService {
+		parsed[i] = ParseSlice(&slicesOfService[i])
 	}
-	serving := collect(slicesOfService, isServing)
-	if !e.IPv4.Any() {
-		e.IPv4 = serving.IPv4
-	}
-	if !e.IPv6.Any() {
-		e.IPv6 = serving.IPv6
-	}
-	return e
+	return JoinSlices(parsed)
 }
 
-// EndpointsOf reads one slice: its ready endpoints, or those that are at least serving.
-func EndpointsOf(slice *discoveryv1.EndpointSlice, ready bool) Endpoints {
-	counts := isServing
-	if ready {
-		counts = isReady
-	}
-	return collect([]discoveryv1.EndpointSlice{*slice}, counts)
+// JoinSlices makes one of all slices of a Service.
+func JoinSlices(slicesOfService []Slice) Endpoints {
+	return Endpoints{IPv4: joinFamily(slicesOfService, IPv4), IPv6: joinFamily(slicesOfService, IPv6)}
 }
 
-type condition = func(discoveryv1.EndpointConditions) bool
-
-func collect(all []discoveryv1.EndpointSlice, counts condition) Endpoints {
-	return Endpoints{
-		IPv4: collectFamily(all, discoveryv1.AddressTypeIPv4, counts),
-		IPv6: collectFamily(all, discoveryv1.AddressTypeIPv6, counts),
-	}
-}
-
-func collectFamily(all []discoveryv1.EndpointSlice, family discoveryv1.AddressType, counts condition) Backends {
-	var b Backends
-	nodes := map[string]int{}
-	floating, most := 0, 1
-	for i := range all {
-		if all[i].AddressType != family {
-			continue
+func joinFamily(all []Slice, f Family) Backends {
+	var ready, serving []Backends
+	for _, s := range all {
+		if s.Family == f {
+			ready, serving = append(ready, s.Ready), append(serving, s.Serving)
 		}
-		for _, ep := range all[i].Endpoints {
-			n := max(len(ep.Addresses), 1) // alike endpoints may be told as one with several addresses
-			switch {
-			case !counts(ep.Conditions):
-			case ep.NodeName == nil:
-				floating += n
-			default:
-				nodes[*ep.NodeName] += n
-				most = max(most, nodes[*ep.NodeName])
+	}
+	if b := join(ready); b.Any() {
+		return b
+	}
+	return join(serving)
+}
+
+func join(all []Backends) Backends {
+	if len(all) == 1 {
+		return all[0]
+	}
+	nodes, floating := map[string]int{}, 0
+	for _, b := range all {
+		floating += b.floating()
+		for i, name := range b.Nodes {
+			n := 1
+			if b.Counts != nil {
+				n = b.Counts[i]
 			}
+			nodes[name] += n
 		}
 	}
-	b.Nodes = slices.Sorted(maps.Keys(nodes))
-	if b.Anywhere = floating > 0; floating > 1 {
+	return newBackends(nodes, floating)
+}
+
+func collect(endpoints []discoveryv1.Endpoint, counts func(discoveryv1.EndpointConditions) bool) Backends {
+	nodes, floating := map[string]int{}, 0
+	for _, ep := range endpoints {
+		n := max(len(ep.Addresses), 1) // alike endpoints may be told as one with several addresses
+		switch {
+		case !counts(ep.Conditions):
+		case ep.NodeName == nil:
+			floating += n
+		default:
+			nodes[*ep.NodeName] += n
+		}
+	}
+	return newBackends(nodes, floating)
+}
+
+// newBackends of so many endpoints on each node, and on none.
+func newBackends(nodes map[string]int, floating int) Backends {
+	b := Backends{Anywhere: floating > 0}
+	if floating > 1 {
 		b.Floating = floating
 	}
-	if most > 1 {
-		b.Counts = make([]int, len(b.Nodes))
-		for i, name := range b.Nodes {
-			b.Counts[i] = nodes[name]
-		}
+	if len(nodes) == 0 {
+		return b
+	}
+	b.Nodes = slices.AppendSeq(make([]string, 0, len(nodes)), maps.Keys(nodes))
+	slices.Sort(b.Nodes)
+	counts := make([]int, len(b.Nodes))
+	for i, name := range b.Nodes {
+		counts[i] = nodes[name]
+	}
+	if slices.Max(counts) > 1 {
+		b.Counts = counts
 	}
 	return b
 }

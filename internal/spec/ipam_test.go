@@ -47,7 +47,7 @@ func TestParsePoolRules(t *testing.T) {
 		{"y", labels.Set{"team": "a"}, web, true},
 		{"y", labels.Set{"team": "b"}, web, false},
 	} {
-		if got := p.Allowed.Allows(c.namespace, c.of, c.labels); got != c.want {
+		if got := p.Allowed.Allows(c.namespace, c.of, NewLabels(c.labels)); got != c.want {
 			t.Errorf("namespace %s %v, Service %v: %v", c.namespace, c.of, c.labels, got)
 		}
 	}
@@ -94,7 +94,7 @@ func TestParseReservation(t *testing.T) {
 	}{
 		{"everything", full, Reservation{
 			Key: types.NamespacedName{Namespace: "ns", Name: "r"}, UID: "u", Created: epoch, Families: []Family{IPv6, IPv4}, Pool: "p", ServiceName: "web",
-			Labels: labels.Set{"a": "b"}, Held: addrs("2001:db8::1", "192.0.2.1"), HeldSince: epoch, Pools: []string{"p", "p"},
+			Labels: Labels{{"a", "b"}}, Held: addrs("2001:db8::1", "192.0.2.1"), HeldSince: epoch, Pools: []string{"p", "p"},
 		}},
 		{"addresses", named, Reservation{Families: []Family{IPv4}, Addresses: addrs("192.0.2.1", "2001:db8::1")}},
 		{"nothing", v1beta1.IPReservation{}, Reservation{Families: []Family{IPv4}}},

@@ -140,7 +140,7 @@ func TestParseService(t *testing.T) {
 		Families: []Family{IPv6, IPv4}, Policy: PreferDualStack, Ports: []Port{{corev1.ProtocolTCP, 80}, {corev1.ProtocolUDP, 53}},
 		Local: true, Held: []netip.Addr{netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.1")},
 		HeldSince: epoch, Pools: []string{"a", "b"}, ProxyName: "other", Terminated: true,
-		Labels: labels.Set{ProxyNameLabel: "other"},
+		Labels: NewLabels(labels.Set{ProxyNameLabel: "other"}),
 	}
 	got := ParseService(&full)
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {

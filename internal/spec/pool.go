@@ -41,12 +41,12 @@ type Allowed struct {
 }
 
 // Allows tells whether a Service of this namespace, with these labels, may have an address.
-func (a Allowed) Allows(namespace string, ofNamespace, ofService labels.Set) bool {
+func (a Allowed) Allows(namespace string, ofNamespace labels.Set, ofService Labels) bool {
 	in := len(a.Namespaces) == 0 && len(a.Selectors) == 0 || slices.Contains(a.Namespaces, namespace) || anyMatches(a.Selectors, ofNamespace)
 	return in && (len(a.Services) == 0 || anyMatches(a.Services, ofService))
 }
 
-func anyMatches(selectors []labels.Selector, l labels.Set) bool {
+func anyMatches(selectors []labels.Selector, l labels.Labels) bool {
 	return slices.ContainsFunc(selectors, func(s labels.Selector) bool { return s.Matches(l) })
 }
 

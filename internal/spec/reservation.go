@@ -21,7 +21,7 @@ type Reservation struct {
 	Pool            string   // take addresses of this pool only
 	Addresses       []netip.Addr
 	ServiceName     string // the Service that takes the addresses without asking
-	Labels          labels.Set
+	Labels          Labels
 	NamespaceLabels labels.Set
 	Held            []netip.Addr // addresses in its status
 	HeldSince       time.Time    // when the Allocated condition became true; zero when it is not
@@ -37,7 +37,7 @@ func ParseReservation(o *v1beta1.IPReservation) Reservation {
 		Families:    reservedFamilies(o.Spec.Families),
 		Pool:        o.Spec.Pool,
 		ServiceName: o.Spec.ServiceName,
-		Labels:      o.Labels,
+		Labels:      NewLabels(o.Labels),
 		Pools:       o.Status.Pools,
 	}
 	for _, s := range o.Spec.Addresses {

@@ -46,7 +46,7 @@ type Service struct {
 	Terminated bool         // deletionTimestamp is set
 	ClientIP   bool         // sessionAffinity: ClientIP
 
-	Labels          labels.Set
+	Labels          Labels
 	NamespaceLabels labels.Set   // of its namespace
 	WantPool        string       // take addresses of this pool only
 	WantIPs         []netip.Addr // have these addresses, and of a family that occurs here no others
@@ -63,6 +63,14 @@ const ProxyNameLabel = "service.kubernetes.io/service-proxy-name"
 // ParseService reads a Service of type LoadBalancer, all but the labels of its namespace. Addresses in its status that do
 // not parse (hostnames) are not ours and are passed over.
 func ParseService(o *corev1.Service) Service {
+	s := ParseHolder(o)
+	s.Policy = parsePolicy(o.Spec.IPFamilyPolicy)
+	s.parseWishes(o)
+	return s
+}
+
+// ParseHolder reads what announcing needs of a Service: not what it wishes for, which has been seen to when it has addresses.
+func ParseHolder(o *corev1.Service) Service {
 	s := Service{
 		Key:        types.NamespacedName{Namespace: o.Namespace, Name: o.Name},
 		UID:        o.UID,
@@ -71,13 +79,12 @@ func ParseService(o *corev1.Service) Service {
 		ProxyName:  o.Labels[ProxyNameLabel],
 		Terminated: o.DeletionTimestamp != nil,
 		ClientIP:   o.Spec.SessionAffinity == corev1.ServiceAffinityClientIP,
-		Policy:     parsePolicy(o.Spec.IPFamilyPolicy),
 		Families:   parseFamilies(o),
-		Labels:     o.Labels,
+		Labels:     NewLabels(o.Labels),
 	}
-	s.parseWishes(o)
-	for _, p := range o.Spec.Ports {
-		s.Ports = append(s.Ports, Port{p.Protocol, p.Port})
+	s.Ports = make([]Port, len(o.Spec.Ports))
+	for i, p := range o.Spec.Ports {
+		s.Ports[i] = Port{p.Protocol, p.Port}
 	}
 	s.parseHeld(o)
 	if c := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionAllocated); c != nil && c.Status == "True" {

@@ -30,6 +30,7 @@ type peer struct {
 	session Session // want's, with defaults
 	retry   *time.Timer
 	pace    backoff
+	silence silence
 	// known: the router has had a session with this process, which is no restart to it any more.
 	known bool
 	live  *attempt
@@ -385,8 +386,8 @@ func (p *peer) end(ctx context.Context, why error) {
 	if err := p.d.close(context.Background()); err != nil {
 		p.log.Error(err, "Removing a neighbour from GoBGP")
 	}
-	reason, message := reasonOf(cause)
-	p.note(lasted > 0, reason, message)
+	reason, message := reasonOf(p.silence.told(cause, p.session.ConnectTime))
+	p.note(lasted > 0, cause, reason)
 	state := Connecting
 	if p.want.Mode.none() || p.session.check() != nil || ctx.Err() != nil {
 		state = Idle
@@ -401,11 +402,12 @@ func (p *peer) end(ctx context.Context, why error) {
 	}
 }
 
-// note logs and counts a failure; the same one over and over is of interest once.
-func (p *peer) note(was bool, reason Reason, message string) {
+// note logs and counts a failure; the same one over and over is of interest once. told is the reason that the status gives.
+func (p *peer) note(was bool, cause error, told Reason) {
+	reason, message := reasonOf(cause)
 	p.env.metrics.failures.WithLabelValues(p.name, string(reason)).Inc()
 	level := 1
-	if was || p.status.Load().Reason != reason {
+	if was || p.status.Load().Reason != told {
 		level = 0
 	}
 	p.log.V(level).Info("BGP session is not up", "reason", message)

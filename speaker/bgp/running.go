@@ -78,7 +78,7 @@ const (
 	ReasonNoRouter Reason = "NoRouter"
 	// ReasonRefused: the router's host answers, but nobody listens or dialling is not allowed.
 	ReasonRefused Reason = "ConnectionRefused"
-	// ReasonUnreachable: there is no route to the router.
+	// ReasonUnreachable: there is no route to the router, or nobody on the network has its address.
 	ReasonUnreachable Reason = "Unreachable"
 	// ReasonTimeout: the router does not answer.
 	ReasonTimeout Reason = "ConnectTimeout"

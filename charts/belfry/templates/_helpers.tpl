@@ -76,6 +76,22 @@ controller checks the rest.
 {{- fail (printf "quickstart.addresses: %q ends before it begins" .) -}}
 {{- end -}}
 {{- end -}}
+{{- if regexMatch (printf "^%s/[0-9]+$" $four) $entry -}}
+{{- $n := 0 -}}
+{{- range splitList "." (first (splitList "/" $entry)) }}{{ $n = add (mul $n 256) (atoi .) }}{{ end -}}
+{{- $size := 1 -}}
+{{- range until (int (sub 32 (atoi (last (splitList "/" $entry))))) }}{{ $size = mul $size 2 }}{{ end -}}
+{{- if mod $n $size -}}
+{{- fail (printf "quickstart.addresses: %q has host bits: its address is within the network, not its first" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range regexFindAll $six $entry -1 -}}
+{{- $gaps := len (regexFindAll "::" . -1) -}}
+{{- $colons := len (regexFindAll ":" . -1) -}}
+{{- if or (contains ":::" .) (gt $gaps 1) (and (eq $gaps 0) (ne $colons 7)) -}}
+{{- fail (printf "quickstart.addresses: %q is no IPv6 address" .) -}}
+{{- end -}}
+{{- end -}}
 {{- $clean = append $clean $entry -}}
 {{- end -}}
 {{- end -}}
