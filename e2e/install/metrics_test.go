@@ -32,7 +32,7 @@ func programs(ctx context.Context, t *testing.T) []program {
 	}
 	return []program{
 		{"speaker", 1, lab.Node(1).V4().String(), lab.Client(1), "belfry_speaker_ready 1"},
-		{"controller", n, addr, lab.Node(n), "belfry_pending_services 0"},
+		{"controller", n, addr, lab.Node(n), "\nbelfry_pending_services "},
 	}
 }
 

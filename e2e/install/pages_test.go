@@ -145,7 +145,8 @@ func leave(t *testing.T) {
 	for _, args := range [][]string{
 		{"uncordon", "n3"},
 		{"taint", "node", "n3", v1beta1.Drain + "-"},
-		{"delete", "--ignore-not-found", "deployment,service", "web"},
+		{"delete", "--ignore-not-found", "deployment", "web"},
+		{"delete", "service", "--field-selector", "spec.type=LoadBalancer"},
 		{"delete", "--ignore-not-found", "crd", "podmonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com"},
 	} {
 		if out, err := harness.Kubectl(ctx, lab, nil, args...); err != nil && !strings.Contains(err.Error()+out, "not found") {

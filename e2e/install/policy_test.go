@@ -23,12 +23,13 @@ import (
 const queue = "100"
 
 // enforce has NetworkPolicies enforced on all nodes until the test is over, by the SIG's own implementation.
-func enforce(ctx context.Context, t *testing.T) {
+func enforce(t *testing.T) {
 	t.Helper()
-	program, err := cluster.BuildPinned(ctx, "e2e/install/enforcer", "sigs.k8s.io/kube-network-policies/cmd/kube-network-policies/standard", os.Stderr)
+	program, err := cluster.BuildPinned(t.Context(), "e2e/install/enforcer", "sigs.k8s.io/kube-network-policies/cmd/kube-network-policies/standard", os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx := within(t) // from here on: the first build on a machine takes as long as it takes
 	kubeconfig := onNodes(ctx, t)
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	t.Cleanup(stop)
@@ -128,8 +129,8 @@ spec:
 // TestNetworkPolicy: where policies are enforced and a namespace denies everything, the chart's policy lets the product work,
 // and nobody else's Pod reads metrics.
 func TestNetworkPolicy(t *testing.T) {
+	enforce(t)
 	ctx := within(t)
-	enforce(ctx, t)
 	t.Cleanup(func() { clean(t) })
 	apply(ctx, t, denyAll)
 	for _, name := range []string{"prometheus", "guest"} {
