@@ -120,6 +120,24 @@ func TestQuickstart(t *testing.T) {
 	}
 }
 
+// TestValuesThatContradict: each of them is right, together they cannot be meant.
+func TestValuesThatContradict(t *testing.T) {
+	for _, tt := range []struct {
+		set   []string
+		words string // "": they can
+	}{
+		{[]string{"ports.metrics=9000", "ports.health=9000"}, "ports.metrics and ports.health are both 9000"},
+		{[]string{"ports.pprof=7981"}, "ports.health and ports.pprof are both 7981"},
+		{[]string{"ports.metrics=7948"}, ""}, // the probes' is of UDP
+		{[]string{"metrics.serviceMonitor.enabled=true", "metrics.podMonitor.enabled=true"}, "Prometheus counts everything twice: take one"},
+	} {
+		_, err := render.Chart(t.Context(), tt.set...)
+		if tt.words == "" && err != nil || tt.words != "" && (err == nil || !strings.Contains(err.Error(), tt.words)) {
+			t.Errorf("%v: %v, want an error about %q", tt.set, err, tt.words)
+		}
+	}
+}
+
 // TestSelftestRights lists what the Pod of `helm test` may do, and that no right stays.
 func TestSelftestRights(t *testing.T) {
 	objects := chart(t)

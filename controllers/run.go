@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/kube"
 )
 
 // writers is how many patches are on their way at once, at most. Half take the oldest first, half the newest.
@@ -34,6 +35,7 @@ type service struct {
 	cache     cache.Cache
 	client    client.Client // under the fence
 	fullEvery time.Duration
+	passing   kube.Passes
 }
 
 // NeedLeaderElection keeps it to the leader.
@@ -101,7 +103,10 @@ func (s *service) loop(ctx context.Context, results <-chan result) error {
 		case <-full.C:
 			s.inbox.markAll()
 		case <-s.inbox.ready():
-			if err := s.pass(ctx, s.inbox.take()); err != nil && ctx.Err() == nil {
+			end := s.passing.Begin()
+			err := s.pass(ctx, s.inbox.take())
+			end()
+			if err != nil && ctx.Err() == nil {
 				return err
 			}
 		}

@@ -14,7 +14,6 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
@@ -167,7 +166,11 @@ func setup(mgr manager.Manager, o Options, f *fence, slim *slimmer, rec *recorde
 	if err := addWitness(mgr, s.witness); err != nil {
 		return err
 	}
-	return addChecks(mgr, slices.Concat(s.watched(), announcing.watched(), routers.watched()))
+	alive := func(*http.Request) error { return s.passing.Alive() }
+	if err := mgr.AddHealthzCheck("passes", alive); err != nil {
+		return fmt.Errorf("adding the liveness check: %w", err)
+	}
+	return addReadiness(mgr, slices.Concat(s.watched(), announcing.watched(), routers.watched()))
 }
 
 func newService(mgr manager.Manager, o Options, f *fence, slim *slimmer, writer client.Client, m *metrics, rep *reporter, tell func(client.Object, notice) bool) *service {
@@ -230,8 +233,8 @@ func addWitness(mgr manager.Manager, w *witness) error {
 	return nil
 }
 
-// addChecks makes a replica ready when its caches are, leader or not.
-func addChecks(mgr manager.Manager, kinds []client.Object) error {
+// addReadiness makes a replica ready when its caches are, leader or not.
+func addReadiness(mgr manager.Manager, kinds []client.Object) error {
 	synced := map[string]func() bool{}
 	for _, kind := range kinds {
 		informer, err := mgr.GetCache().GetInformer(context.Background(), kind, cache.BlockUntilSynced(false))
@@ -250,9 +253,6 @@ func addChecks(mgr manager.Manager, kinds []client.Object) error {
 	}
 	if err := mgr.AddReadyzCheck("caches", ready); err != nil {
 		return fmt.Errorf("adding the readiness check: %w", err)
-	}
-	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return fmt.Errorf("adding the liveness check: %w", err)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/kube"
 )
 
 // TestAliveUnlessAPassHangs: /healthz says no while a pass hangs, and to nothing that another program can do.
@@ -25,7 +26,7 @@ func TestAliveUnlessAPassHangs(t *testing.T) {
 	}{
 		{"well, and nothing happens", func(*rig) {}, 0},
 		{"every pass fails", func(r *rig) { r.wire.fail.Store(&broken) }, 0},
-		{"a slow pass", func(r *rig) { r.wire.takes = passMost - time.Second }, 0},
+		{"a slow pass", func(r *rig) { r.wire.takes = kube.PassMost - time.Second }, 0},
 		{"the API server does not answer", func(r *rig) {
 			r.o.Direct = interceptor.NewClient(r.api, interceptor.Funcs{
 				List: func(ctx context.Context, _ client.WithWatch, _ client.ObjectList, _ ...client.ListOption) error {
@@ -34,7 +35,7 @@ func TestAliveUnlessAPassHangs(t *testing.T) {
 				},
 			})
 		}, 0},
-		{"a pass that hangs", func(r *rig) { r.wire.takes = time.Hour }, passMost},
+		{"a pass that hangs", func(r *rig) { r.wire.takes = time.Hour }, kube.PassMost},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -46,7 +47,7 @@ func TestAliveUnlessAPassHangs(t *testing.T) {
 				r.during(func() {
 					began := time.Now()
 					r.fit()
-					for time.Since(began) < 10*passMost {
+					for time.Since(began) < 10*kube.PassMost {
 						elapse(time.Second)
 						err, after := s.Alive(), time.Since(began)
 						if err != nil && (tt.dead == 0 || after < tt.dead || !strings.Contains(err.Error(), "a pass has been running for")) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
 	"github.com/belfry-lb/belfry/speaker/l2"
@@ -76,7 +77,7 @@ type passer struct {
 	changed   signal
 	dirt      *dirt
 	ready     *atomic.Bool
-	passing   *atomic.Pointer[time.Time] // when the running pass began, nil while none runs
+	passing   *kube.Passes
 	farewell  *farewell
 
 	// What the last pass left behind.
@@ -114,9 +115,9 @@ func (p *passer) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		fit := p.settled && p.opened
 		began := time.Now()
-		p.passing.Store(&began)
+		end := p.passing.Begin()
 		err := p.pass(ctx)
-		p.passing.Store(nil)
+		end()
 		took := time.Since(began)
 		p.metrics.pass.Observe(took.Seconds())
 		if err == nil && fit && p.takePart() {

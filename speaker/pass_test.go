@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/belfry-lb/belfry/api/v1beta1"
+	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/speaker/l2"
 	"github.com/belfry-lb/belfry/speaker/liveness"
@@ -169,7 +170,7 @@ func newRig(t *testing.T) *rig {
 		},
 		gather: newGatherer(r.api, r.known), dirt: &dirt{}, planner: plan.NewPlanner("n1"), mind: newMind("n1", RestartWindow, holdDown, r.logs.logger()),
 		detector: &fakeDetector{changing: newSignal()}, farewell: newFarewell(), last: map[string]netip.Addr{},
-		group: r.members, announcer: r.wire, routing: r.routers, metrics: m, changed: newSignal(), ready: new(atomic.Bool), passing: new(atomic.Pointer[time.Time]),
+		group: r.members, announcer: r.wire, routing: r.routers, metrics: m, changed: newSignal(), ready: new(atomic.Bool), passing: new(kube.Passes),
 		keys:      func() []string { return nil },
 		dataplane: func() plan.Dataplane { return plan.DataplaneHealthy }, rivals: rivals{},
 		report: func(s v1beta1.SpeakerStatusStatus) { r.reports = append(r.reports, s) }, demand: always(),

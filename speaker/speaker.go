@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/belfry-lb/belfry/internal/kube"
 	"github.com/belfry-lb/belfry/internal/plan"
 	"github.com/belfry-lb/belfry/internal/spec"
 	"github.com/belfry-lb/belfry/speaker/bfd"
@@ -81,12 +82,12 @@ type Speaker struct {
 	source    *source // o.Client
 	live      *catalog
 	dataplane *dataplane
-	changed   signal                    // something in the caches changed
-	dirt      dirt                      // what it was
-	dirty     signal                    // the snapshot is behind
-	newSecret signal                    // the gossip key's Secret may have changed
-	ready     atomic.Bool               // the speaker takes part
-	passing   atomic.Pointer[time.Time] // when the running pass began, nil while none runs
+	changed   signal      // something in the caches changed
+	dirt      dirt        // what it was
+	dirty     signal      // the snapshot is behind
+	newSecret signal      // the gossip key's Secret may have changed
+	ready     atomic.Bool // the speaker takes part
+	passing   kube.Passes
 }
 
 // New builds a speaker; Start runs it. It fails on a malformed glob in Exclude and on metrics that are registered already.
@@ -147,22 +148,9 @@ func (s *Speaker) newRouting() (*routing, error) {
 // NeedLeaderElection is false: every node has its speaker.
 func (s *Speaker) NeedLeaderElection() bool { return false }
 
-// passMost is how long a pass may take. It reads caches and asks other parts of this program; the API server it asks only
-// while it starts, for a few seconds. So one that takes longer waits for what will never come.
-const passMost = time.Minute
-
-// Alive returns an error while a pass has been running for more than a minute. Restarting the program is the only cure. It
-// is no fault that none runs: nothing has changed, or the speaker still waits for what it needs to begin with.
-func (s *Speaker) Alive() error {
-	began := s.passing.Load()
-	if began == nil {
-		return nil
-	}
-	if took := time.Since(*began); took > passMost {
-		return fmt.Errorf("a pass has been running for %v, more than %v: it hangs", took.Round(time.Second), passMost)
-	}
-	return nil
-}
+// Alive returns an error while a pass has been running for more than kube.PassMost. It is no fault that none runs: nothing
+// has changed, or the speaker still waits for what it needs to begin with.
+func (s *Speaker) Alive() error { return s.passing.Alive() }
 
 // Ready returns an error until the speaker takes part: caches synced, sockets open, join window over. It never takes that
 // back: a speaker that has lost the API server or all other speakers goes on with what it knows.

@@ -142,7 +142,7 @@ func TestSelftestSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-// TestFirstAnswer: from one line of helm to the first page on the network.
+// TestFirstAnswer: from one line of helm, and nothing else, to the first page on the network.
 func TestFirstAnswer(t *testing.T) {
 	ctx := within(t)
 	t.Cleanup(func() { clean(t) })
@@ -157,11 +157,12 @@ func TestFirstAnswer(t *testing.T) {
 	if err := harness.AwaitDeployment(ctx, lab, "default", "web"); err != nil {
 		t.Fatal(err)
 	}
+	env := environment(t)
+	t.Cleanup(func() {
+		run(context.WithoutCancel(ctx), t, env, "helm uninstall belfry --wait")
+	})
 	began := time.Now()
-	if err := harness.Install(ctx, lab, fmt.Sprintf("quickstart.addresses=%s-%s", lab.Addr4(240), lab.Addr4(250))); err != nil {
-		t.Fatal(err)
-	}
-	installed := time.Since(began)
+	run(ctx, t, env, "helm install belfry charts/belfry --set quickstart.addresses=192.168.1.240-192.168.1.250")
 	addrs, err := harness.AwaitAddresses(ctx, k8s, types.NamespacedName{Namespace: "default", Name: "web"}, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -173,5 +174,5 @@ func TestFirstAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("helm install --wait took %d ms, the first page came after %d ms", installed.Milliseconds(), time.Since(began).Milliseconds())
+	t.Logf("the first page came %d ms after helm install began", time.Since(began).Milliseconds())
 }

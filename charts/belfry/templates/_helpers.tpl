@@ -31,8 +31,16 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
 {{- end -}}
 {{- end -}}
 
-{{/* Flags that both programs take. */}}
+{{/* Flags that both programs take. Each listens on TCP ports of its own. */}}
 {{- define "belfry.flags" -}}
+{{- $taken := dict -}}
+{{- range $name := list "metrics" "health" "pprof" -}}
+{{- $port := index $.Values.ports $name | int -}}
+{{- with get $taken (toString $port) -}}
+{{- fail (printf "ports.%s and ports.%s are both %d: give each a port of its own" . $name $port) -}}
+{{- end -}}
+{{- $taken = set $taken (toString $port) $name -}}
+{{- end -}}
 - --namespace=$(POD_NAMESPACE)
 - --load-balancer-class={{ .Values.loadBalancerClass }}
 - --handle-unclassed={{ .Values.handleUnclassed }}
