@@ -24,7 +24,9 @@ type host struct {
 func newHost(t *testing.T) *host {
 	t.Helper()
 	h := &host{Host: nettest.NewHost(t), t: t, jobs: make(chan func())}
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		_ = h.Do(func() error {
 			for job := range h.jobs {
 				job()
@@ -32,7 +34,10 @@ func newHost(t *testing.T) *host {
 			return nil
 		})
 	}()
-	t.Cleanup(func() { close(h.jobs) })
+	t.Cleanup(func() {
+		close(h.jobs)
+		<-ended
+	})
 	return h
 }
 
