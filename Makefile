@@ -28,6 +28,10 @@ GOTESTSUM      := $(TOOLS)/gotestsum
 export BELFRY_HELM := $(HELM)
 export BELFRY_KUSTOMIZE := $(KUSTOMIZE)
 
+# An API server of tests starts in four seconds, on a machine that has much else to do in more.
+export KUBEBUILDER_CONTROLPLANE_START_TIMEOUT ?= 3m
+export KUBEBUILDER_CONTROLPLANE_STOP_TIMEOUT ?= 3m
+
 # Packages by the kind of test that they hold.
 E2E         = go list ./e2e/...
 INTEGRATION = go list ./... | grep -v /e2e | grep -E '/integration(/|$$)'

@@ -35,6 +35,7 @@ func prepare(ctx context.Context, s *harness.Stage) error {
 		harness.Step{What: "building the images and loading them into the nodes", Do: func() error {
 			return errors.Join(harness.BuildImage(ctx, lab), harness.BuildWebImage(ctx, lab))
 		}},
+		harness.Step{What: "fetching FRR and a browser", Do: func() error { return errors.Join(harness.FetchFRR(ctx), harness.FetchBrowser(ctx)) }},
 		harness.Step{What: "installing the chart", Do: func() error { return harness.Install(ctx, lab) }},
 		harness.Step{What: "building the plugin", Do: func() error {
 			_, err := harness.BuildPlugin(ctx, lab)

@@ -131,8 +131,7 @@ func (b *bgpScene) sessionsDrawn(p *harness.Plugin) {
 		page := b.browse(look == "dark")
 		b.shows(page, "both routers", `['r1', 'r2'].every((r) => document.querySelector('[data-what="peer/' + r + '"]'))`)
 		b.shows(page, "all sessions", `document.querySelectorAll('svg .session').length === 6 && !document.querySelector('svg .session.bad')`)
-		b.Must(page.Click(`[data-what="peer/r1"]`))
-		b.shows(page, "why", `document.querySelector('#why').innerText.includes('3 of 3 are established')`)
+		b.clicks(page, `[data-what="peer/r1"]`, "why", `document.querySelector('#why').innerText.includes('3 of 3 are established')`)
 		b.keep(page, look+"-routers")
 	}
 }

@@ -27,6 +27,7 @@ func prepare(ctx context.Context, s *harness.Stage) error {
 		harness.Step{What: "building the images and loading them into the nodes", Do: func() error {
 			return errors.Join(harness.BuildImage(ctx, s.Lab), harness.BuildWebImage(ctx, s.Lab))
 		}},
+		harness.Step{What: "fetching FRR", Do: func() error { return harness.FetchFRR(ctx) }},
 		harness.Step{What: "installing the chart", Do: func() error {
 			// A busy machine may take long to start a container: what is counted is a restart for which addresses wait.
 			return harness.Install(ctx, s.Lab, "speaker.restartWindow=60s")

@@ -26,9 +26,12 @@ type Browser struct {
 	session string
 }
 
+// browserPackages are Debian's Chromium and what it writes with.
+var browserPackages = []string{"chromium-headless-shell", "fonts-dejavu-core"}
+
 // StartBrowser starts Debian's Chromium, unpacked into the cache and not installed, with one page of this size.
 func StartBrowser(ctx context.Context, log io.Writer, width, height int, dark bool) (*Browser, error) {
-	root, err := cluster.Packages(ctx, log, "chromium-headless-shell", "fonts-dejavu-core")
+	root, err := cluster.Packages(ctx, log, browserPackages...)
 	if err != nil {
 		return nil, err
 	}
@@ -154,21 +157,28 @@ func (b *Browser) Eval(expression string) (string, error) {
 
 // Click clicks with the mouse into the middle of what a CSS selector finds.
 func (b *Browser) Click(selector string) error {
-	quoted, _ := json.Marshal(selector) // a string
-	place, err := b.Eval(fmt.Sprintf(`(() => { const e = document.querySelector(%s); e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect(); return JSON.stringify([r.x + r.width / 2, r.y + r.height / 2]); })()`, quoted))
+	release, err := b.Press(selector)
 	if err != nil {
 		return err
 	}
+	return release()
+}
+
+// Press is the first half of a click; release is the other.
+func (b *Browser) Press(selector string) (release func() error, err error) {
+	quoted, _ := json.Marshal(selector) // a string
+	place, err := b.Eval(fmt.Sprintf(`(() => { const e = document.querySelector(%s); e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect(); return JSON.stringify([r.x + r.width / 2, r.y + r.height / 2]); })()`, quoted))
+	if err != nil {
+		return nil, err
+	}
 	var at [2]float64
 	if err := json.Unmarshal([]byte(place), &at); err != nil {
-		return err
+		return nil, err
 	}
-	for _, kind := range []string{"mousePressed", "mouseReleased"} {
-		if err := b.Call("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1}, nil); err != nil {
-			return err
-		}
+	mouse := func(kind string) error {
+		return b.Call("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1}, nil)
 	}
-	return nil
+	return func() error { return mouse("mouseReleased") }, mouse("mousePressed")
 }
 
 // Screenshot writes what one sees into a file.

@@ -62,7 +62,7 @@ func runAll(m *testing.M) (code int, err error) {
 	if k8s, err = harness.Client(lab); err != nil {
 		return 1, err
 	}
-	if err := errors.Join(harness.BuildImage(ctx, lab), harness.BuildWebImage(ctx, lab), buildOldSpeaker(ctx)); err != nil {
+	if err := errors.Join(harness.BuildImage(ctx, lab), harness.BuildWebImage(ctx, lab), buildOldSpeaker(ctx), harness.FetchFRR(ctx)); err != nil {
 		return 1, err
 	}
 	if err := harness.Install(ctx, lab); err != nil {

@@ -3,6 +3,7 @@
 package page
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -67,24 +68,83 @@ const overflows = `JSON.stringify([
   ...(document.documentElement.scrollWidth > innerWidth ? ['the page: ' + document.documentElement.scrollWidth] : []),
 ])`
 
+// TestClickWhilePicturesCome: what is pressed is still there when it is let go, however often the cluster changes meanwhile.
+func TestClickWhilePicturesCome(t *testing.T) {
+	b, err := harness.StartBrowser(t.Context(), os.Stderr, 1280, 1400, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	asked := make(chan string, 1)
+	url := serveWith(t, func(ctx context.Context, show func(explain.Picture)) {
+		for p := cluster(3, 2, "n", "192.0.2."); ctx.Err() == nil; p.More++ {
+			show(p)
+			time.Sleep(5 * time.Millisecond)
+		}
+	}, func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case asked <- r.URL.Query().Get("what"):
+		default: // the page asks again with each picture
+		}
+		http.NotFound(w, r)
+	})
+	if err := b.Go(url); err != nil {
+		t.Fatal(err)
+	}
+	shown(t, b)
+	release, err := b.Press(`[data-what="node/n2"]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const more = `new Promise((done) => { const n = state.picture.more; setInterval(() => { if (state.picture.more > n + 5) done('more'); }, 1); })`
+	eval(t, b, more)
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case what := <-asked:
+		if what != "node/n2" {
+			t.Errorf("it asked for %s", what)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the click was lost")
+	}
+	eval(t, b, `new Promise((done) => { const was = document.querySelector('#summary').textContent; setInterval(() => { if (document.querySelector('#summary').textContent !== was) done('new'); }, 1); })`)
+}
+
 // serve is the page with this picture, and nothing to explain.
 func serve(t *testing.T, p explain.Picture) string {
+	t.Helper()
+	return serveWith(t, func(ctx context.Context, show func(explain.Picture)) {
+		show(p)
+		<-ctx.Done()
+	}, http.NotFound)
+}
+
+// serveWith is the page with pictures that come one after the other.
+func serveWith(t *testing.T, pictures func(ctx context.Context, show func(explain.Picture)), why http.HandlerFunc) string {
 	t.Helper()
 	root, err := render.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	picture, err := json.Marshal(p)
-	if err != nil {
-		t.Fatal(err)
-	}
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServer(http.Dir(filepath.Join(root, "internal", "cli", "page"))))
+	mux.HandleFunc("/explain", why)
 	mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		fmt.Fprintf(w, "data: %s\n\n", picture)
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
+		pictures(r.Context(), func(p explain.Picture) {
+			picture, err := json.Marshal(p)
+			if err != nil {
+				t.Error(err)
+			}
+			fmt.Fprintf(w, "data: %s\n\n", picture)
+			_ = http.NewResponseController(w).Flush()
+		})
 	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })

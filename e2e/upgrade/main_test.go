@@ -42,6 +42,7 @@ func prepare(ctx context.Context, s *harness.Stage) error {
 			base, program, err = checkOut(ctx, dir)
 			return err
 		}},
+		harness.Step{What: "fetching FRR", Do: func() error { return harness.FetchFRR(ctx) }},
 		harness.Step{What: "building the images and loading them into the nodes", Do: func() error {
 			return errors.Join(harness.LoadProgram(ctx, s.Lab, baseImage, program), harness.BuildImage(ctx, s.Lab), harness.BuildWebImage(ctx, s.Lab))
 		}},

@@ -141,6 +141,7 @@ var changing = []struct {
 	with string
 }{
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "<time>"},
+	{regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+s {3,}`), "<age>   "}, // in a column, which "10s" fills and "9s" does not
 	{regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+s\b`), "<age>"},
 	{regexp.MustCompile(` +(\n|$)`), "$1"},
 }

@@ -3,7 +3,7 @@
 // The page: it takes pictures as they come and shows them; a click asks why. Whatever comes from the cluster is put in as
 // text, never as markup.
 const $ = (id) => document.getElementById(id);
-const state = {picture: null, asked: location.hash.slice(1)};
+const state = {picture: null, asked: location.hash.slice(1), pressed: false, stale: false};
 const signs = {ok: '✓', note: '!', broken: '✗'};
 
 function make(name, attributes, ...children) {
@@ -113,14 +113,27 @@ function close() {
   aside(false);
 }
 
+// refresh shows the newest picture. One that comes while a button is pressed waits until it is let go: a click is none if what
+// was pressed is gone by then.
+function refresh() {
+  state.stale = state.pressed;
+  if (state.stale) return;
+  show();
+  if (state.asked) ask(state.asked);
+}
+
+function letGo() {
+  state.pressed = false;
+  setTimeout(() => { if (state.stale) refresh(); }); // after the click
+}
+
 function follow() {
   const source = new EventSource('/events');
   source.onmessage = (event) => {
     state.picture = JSON.parse(event.data);
     $('live').textContent = 'live';
     $('live').className = 'on';
-    show();
-    if (state.asked) ask(state.asked);
+    refresh();
   };
   source.onerror = () => {
     $('live').textContent = 'kubectl belfry ui does not answer';
@@ -131,5 +144,7 @@ function follow() {
 $('filter').addEventListener('input', () => { if (state.picture) showServices(); });
 $('close').addEventListener('click', close);
 addEventListener('keydown', (event) => { if (event.key === 'Escape') close(); });
+addEventListener('pointerdown', (event) => { state.pressed = event.button === 0; });
+for (const end of ['pointerup', 'pointercancel', 'blur']) addEventListener(end, letGo);
 addEventListener('resize', () => { if (state.picture) show(); });
 follow();
